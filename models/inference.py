@@ -1,0 +1,131 @@
+"""Run a registered frame classifier: OpenVINO on CPUs, torch on GPUs, always in full batches."""
+
+import os
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import openvino
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from moodreel.models.registry import checked_weights
+from moodreel.schemas.manifest import Manifest
+
+BATCH = 16  # fixed and padded, so that a face's probabilities do not depend on its neighbours
+Backend = Literal["auto", "openvino", "torch"]
+Images = NDArray[np.float32]
+
+
+class Classifier(Protocol):
+    """(BATCH, 3, h, w) float32 normalised images to (BATCH, 7) float32 logits in the network's own order."""
+
+    def __call__(self, images: Images) -> NDArray[np.float32]: ...
+
+
+def load_classifier(manifest: Manifest, backend: Backend = "auto") -> Classifier:
+    """Load a network for this machine; one thread, since parallelism comes from processes.
+
+    Raises:
+        ValueError: the weights are missing or not those of the manifest.
+    """
+    if backend == "auto":
+        backend = "torch" if has_gpu() else "openvino"
+    return TorchClassifier(manifest) if backend == "torch" else OpenVinoClassifier(manifest)
+
+
+def classify(run: Classifier, manifest: Manifest, images: Images) -> NDArray[np.float32]:
+    """Return (n, 7) float32 probabilities in the order of LABELS for (n, 3, h, w) images; n = 0 is allowed."""
+    side = manifest.input.side_px
+    result = np.zeros((len(images), len(manifest.labels)), np.float32)
+    for first in range(0, len(images), BATCH):
+        chunk = images[first : first + BATCH]
+        batch = np.zeros((BATCH, 3, side, side), np.float32)
+        batch[: len(chunk)] = chunk
+        logits = run(batch)[: len(chunk)].astype(np.float64)
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        result[first : first + BATCH] = powers / powers.sum(1, keepdims=True)
+    return result[:, manifest.output_order()]
+
+
+def has_gpu() -> bool:
+    """Say whether torch sees a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+class OpenVinoClassifier:
+    """The network as OpenVINO's own format, in bfloat16 where the CPU computes it natively."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        core = openvino.Core()
+        native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if "BF16" in native else "f32",
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            "CACHE_DIR": str(cache_folder()),
+        }
+        self._request = core.compile_model(core.read_model(ensure_ir(manifest)), "CPU", settings).create_infer_request()
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """See `Classifier`."""
+        result: NDArray[np.float32] = self._request.infer([images])[0]
+        return result
+
+
+class TorchClassifier:
+    """The network in torch, float32: the reference, and the way on GPUs."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        import torch
+
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = _network(manifest).to(self._device)
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """See `Classifier`."""
+        import torch
+
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = self._network(torch.from_numpy(images).to(self._device)).cpu().numpy()
+        return logits
+
+
+def ensure_ir(manifest: Manifest) -> Path:
+    """Convert a network to OpenVINO's format once per machine; later processes need neither torch nor timm for it."""
+    target = cache_folder() / f"{manifest.model_id}-{openvino.__version__.split('-')[0]}.xml"
+    weights = checked_weights(manifest)
+    with FileLock(target.with_suffix(".lock")):
+        if not target.exists():
+            import torch
+
+            side = manifest.input.side_px
+            network = _network(manifest)
+            model = openvino.convert_model(network, example_input=torch.zeros(BATCH, 3, side, side))
+            model.reshape([BATCH, 3, side, side])
+            temporary = target.with_name(f"{target.stem}.tmp.xml")
+            openvino.save_model(model, temporary, compress_to_fp16=False)
+            # the .xml is what says "done", so it gets its name last
+            os.replace(temporary.with_suffix(".bin"), target.with_suffix(".bin"))
+            os.replace(temporary, target)
+    del weights
+    return target
+
+
+def cache_folder() -> Path:
+    """Return the folder for converted networks, made if need be."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "moodreel" / "openvino"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _network(manifest: Manifest):  # type: ignore[no-untyped-def]  # torch.nn.Module, imported only when it is needed
+    from moodreel.models.networks import build_network
+    from moodreel.models.weights import load_weights
+
+    network = build_network(manifest.network)
+    network.load_state_dict(load_weights(checked_weights(manifest)))
+    return network.eval()

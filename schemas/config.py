@@ -1,0 +1,51 @@
+"""What an analysis does, as frozen values; a digest of each keys the resume record."""
+
+import hashlib
+from typing import Annotated, Final, Literal
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict
+
+Positive = Annotated[float, Gt(0.0)]
+Share = Annotated[float, Ge(0.0), Le(1.0)]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def digest(self) -> str:
+        """Return 16 hex digits that change with every value."""
+        text = f"{type(self).__name__} {self.model_dump_json()}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class PictureConfig(_Config):
+    """How frames are sampled and faces found, tracked and cropped."""
+
+    version: int = 1  # raised when the same settings come to give other rows
+    decoder: Literal["pyav", "decord"] = "pyav"
+    sample_fps: Annotated[float, Gt(0.0), Le(240.0)] = 5.0
+    min_face_px: Annotated[int, Ge(12), Le(2000)] = 20
+    min_score: Share = 0.8
+    crop_margin: Share = 0.4  # of the face box's longer side, both sides together
+    max_crop_px: Annotated[int, Ge(32)] = 160
+
+
+class SoundConfig(_Config):
+    """How sound is cut into windows and described."""
+
+    version: int = 1
+    window_s: Positive = 2.0
+    hop_s: Positive = 1.0
+    speech_threshold: Share = 0.5
+
+
+class AnalysisConfig(_Config):
+    """One night's wishes for every video."""
+
+    picture: PictureConfig = PictureConfig()
+    sound: SoundConfig | None = SoundConfig()
+    face_models: tuple[str, ...]
+
+
+SAMPLE_RATE_HZ: Final = 16_000

@@ -1,0 +1,219 @@
+"""The warehouse's tables: the one declaration that the lake, the tasks and the docs derive from."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from moodreel.schemas.labels import LABELS
+
+TEXT, INT, REAL, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
+_PROBABILITIES: Final = [(label, pa.float32(), f"probability of {label}") for label in LABELS]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the lake.
+
+    Attributes:
+        name: plural noun.
+        grain: what one row is.
+        columns: (name, Arrow type, meaning); nullable only where `nullable` names it.
+        nullable: columns in which absence is NULL.
+        volatile: columns that name a run, a time of day or an attempt; equality of two warehouses leaves them out.
+    """
+
+    name: str
+    grain: str
+    columns: tuple[tuple[str, pa.DataType, str], ...]
+    nullable: frozenset[str] = frozenset()
+    volatile: frozenset[str] = frozenset()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The table's Arrow schema."""
+        return pa.schema([pa.field(name, kind, name in self.nullable) for name, kind, _ in self.columns])
+
+
+def _table(
+    name: str, grain: str, columns: list[tuple[str, pa.DataType, str]], nullable: str = "", volatile: str = ""
+) -> Table:
+    return Table(name, grain, tuple(columns), frozenset(nullable.split()), frozenset(volatile.split()))
+
+
+_VIDEO: Final = ("video_id", TEXT, "BLAKE3 of the file's bytes, hex")
+_CONFIG: Final = ("config_id", TEXT, "digest of the settings that the rows depend on")
+_RUN: Final = ("run_id", TEXT, "the run that wrote the row")
+_FACE: Final = ("face_id", INT, "number of the face in its video, ordered by ts_s, x0, y0")
+_MODEL: Final = ("model_id", TEXT, "the model's name and the first digits of its weights' sha256")
+_TS: Final = ("ts_s", REAL, "presentation time, seconds since the video's first frame")
+_TRACK: Final = ("track_id", INT, "person in this video, numbered by first appearance")
+
+ALL_TABLES: Final = (
+    _table(
+        "videos",
+        "one distinct content",
+        [
+            _VIDEO,
+            ("path", TEXT, "where it was first seen"),
+            ("size_bytes", INT, "bytes"),
+            ("duration_s", REAL, "as the container says; NULL if it does not"),
+            ("fps", REAL, "average frame rate as the container says"),
+            ("width", INT, "px of the upright picture"),
+            ("height", INT, "px of the upright picture"),
+            ("video_codec", TEXT, "FFmpeg's name"),
+            ("audio_codec", TEXT, "FFmpeg's name; NULL without sound"),
+            ("rotation_deg", INT, "how far the stored picture is turned: 0, 90, 180 or 270 counter-clockwise"),
+            ("analysed_at", TIME, "first commit"),
+        ],
+        nullable="duration_s fps audio_codec",
+        volatile="analysed_at",
+    ),
+    _table(
+        "steps",
+        "one committed step: the only resume record",
+        [
+            _VIDEO,
+            ("step", TEXT, "faces, face_emotions or audio_windows"),
+            _CONFIG,
+            ("model_id", TEXT, "NULL for a step without a model"),
+            _RUN,
+            ("outcome", TEXT, "ok, none, silent or broken"),
+            ("detail", TEXT, "what broke, for a person"),
+            ("num_rows", INT, "rows in the step's table"),
+            ("seconds", REAL, "of wall time that the video took"),
+            ("committed_at", TIME, "time of the commit"),
+        ],
+        nullable="model_id detail",
+        volatile="run_id seconds committed_at",
+    ),
+    _table(
+        "sightings",
+        "a path seen in a run",
+        [
+            _VIDEO,
+            ("path", TEXT, "absolute"),
+            ("size_bytes", INT, "bytes"),
+            ("mtime_ns", INT, "time of the last change"),
+            ("inode", INT, "number of the file in its file system"),
+            _RUN,
+            ("seen_at", TIME, "time"),
+        ],
+        volatile="run_id seen_at",
+    ),
+    _table(
+        "runs",
+        "one flow run",
+        [
+            _RUN,
+            ("flow", TEXT, "nightly"),
+            ("started_at", TIME, "time"),
+            ("finished_at", TIME, "NULL while it runs, or if it was killed"),
+            ("state", TEXT, "running, completed or failed"),
+            ("purpose", TEXT, "what the run is for, as its user said"),
+            ("config", pa.json_(), "all settings"),
+            ("code_version", TEXT, "of moodreel"),
+            ("num_videos", INT, "candidates: analysed + skipped + failed"),
+            ("num_analysed", INT, "videos with a commit in this run"),
+            ("num_skipped", INT, "nothing to do for them"),
+            ("num_failed", INT, "they are in failures"),
+        ],
+        nullable="finished_at purpose num_videos num_analysed num_skipped num_failed",
+        volatile="run_id started_at finished_at state num_videos num_analysed num_skipped num_failed",
+    ),
+    _table(
+        "failures",
+        "one failed attempt",
+        [
+            ("path", TEXT, "absolute"),
+            ("video_id", TEXT, "NULL if its bytes could not be read"),
+            _RUN,
+            ("stage", TEXT, "discover, probe, picture, sound or commit"),
+            ("reason", TEXT, "one of schemas/reasons.py"),
+            ("message", TEXT, "one line for a person"),
+            ("retryable", pa.bool_(), "whether a later night tries again with the same bytes"),
+            ("attempt", INT, "1 for the first in this run"),
+            ("failed_at", TIME, "time"),
+        ],
+        nullable="video_id",
+        volatile="run_id attempt failed_at",
+    ),
+    _table("frames", "a sampled frame, faces or none", [_VIDEO, _CONFIG, _TS, ("num_faces", INT, "faces found")]),
+    _table(
+        "faces",
+        "a face in a frame",
+        [
+            _VIDEO,
+            _CONFIG,
+            _FACE,
+            _TS,
+            _TRACK,
+            *[(corner, REAL, "px in the upright frame") for corner in ("x0", "y0", "x1", "y1")],
+            ("detection_score", pa.float32(), "MTCNN's, 0..1"),
+            ("landmarks", pa.list_(pa.float32()), "x, y in px: left eye, right eye, nose, mouth left, mouth right"),
+        ],
+    ),
+    _table("crops", "a face's picture", [_VIDEO, _CONFIG, _FACE, ("image", pa.binary(), "JPEG, square, RGB")]),
+    _table(
+        "face_emotions",
+        "a face under one model",
+        [
+            _VIDEO,
+            _CONFIG,
+            _FACE,
+            _MODEL,
+            _TS,
+            _TRACK,
+            *_PROBABILITIES,
+            ("label", TEXT, "the most probable expression"),
+        ],
+    ),
+    _table(
+        "face_features",
+        "a face's deep features",
+        [_VIDEO, _CONFIG, _FACE, _MODEL, ("features", pa.list_(pa.float32()), "1536 for Inception-ResNet-v2")],
+    ),
+    _table(
+        "audio_windows",
+        "2 s of sound",
+        [
+            _VIDEO,
+            _CONFIG,
+            ("window_id", INT, "floor of t0_s"),
+            ("t0_s", REAL, "start on the video's clock"),
+            ("t1_s", REAL, "end; less than 2 s later where the sound ends"),
+            ("speech_share", pa.float32(), "share of the window with speech, 0..1"),
+            ("level_dbfs", pa.float32(), "RMS level; NULL for digital silence"),
+            ("features", pa.list_(pa.float32()), "openSMILE IS10, 1582 functionals"),
+        ],
+        nullable="level_dbfs",
+    ),
+    _table(
+        "voice_emotions",
+        "a window under one model",
+        [
+            _VIDEO,
+            _CONFIG,
+            ("window_id", INT, "as in audio_windows"),
+            _MODEL,
+            *_PROBABILITIES,
+            ("label", TEXT, "the most probable expression"),
+        ],
+    ),
+    _table(
+        "models",
+        "a registered set of weights",
+        [
+            _MODEL,
+            ("name", TEXT, "registry name"),
+            ("version", TEXT, "of the weights"),
+            ("sha256", TEXT, "of the weights' file"),
+            ("task", TEXT, "face or voice"),
+            ("labels", pa.list_(TEXT), "order of the network's outputs"),
+            ("licence", TEXT, "of the weights"),
+            ("trained_on", TEXT, "data"),
+            ("metrics", pa.json_(), "measured accuracy"),
+        ],
+    ),
+)
+TABLES: Final = {table.name: table for table in ALL_TABLES}

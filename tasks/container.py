@@ -1,0 +1,104 @@
+"""Open a video file safely and read what its container says."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from moodreel.schemas.media import ALLOWED_DEMUXERS
+from moodreel.schemas.reasons import Reason, VideoError
+from moodreel.schemas.values import VideoInfo
+
+
+@contextmanager
+def open_video(path: str, stage: str) -> Iterator[InputContainer]:
+    """Open a local file with one of the allowed demuxers, one decoding thread.
+
+    Raises:
+        VideoError: EMPTY_FILE, NOT_A_VIDEO, VANISHED, PERMISSION_DENIED or READ_ERROR.
+    """
+    # "file:" in front keeps names such as concat:x.mp4 from being read as protocols
+    options = {"protocol_whitelist": "file", "format_whitelist": ALLOWED_DEMUXERS}
+    try:
+        if Path(path).stat().st_size == 0:
+            raise VideoError(Reason.EMPTY_FILE, f"{path} has no bytes", stage)
+        container = av.open("file:" + path, options=options, metadata_errors="replace")
+    except FileNotFoundError as error:
+        raise VideoError(Reason.VANISHED, f"{path} went away during the run", stage) from error
+    except PermissionError as error:
+        raise VideoError(Reason.PERMISSION_DENIED, f"{path} may not be read by this user", stage) from error
+    except (av.FFmpegError, ValueError) as error:
+        # FFmpeg's errors about content derive from ValueError, those about files from OSError
+        if isinstance(error, OSError) and not isinstance(error, ValueError):
+            raise VideoError(Reason.READ_ERROR, f"{path}: {error.strerror}", stage) from error
+        message = f"{path} cannot be opened: not a video container that is read here, or a damaged one"
+        raise VideoError(Reason.NOT_A_VIDEO, message, stage) from error
+    with container:
+        yield container
+
+
+def probe_video(path: str) -> VideoInfo:
+    """Read streams, size, duration, rotation and codecs.
+
+    Raises:
+        VideoError: NO_VIDEO_STREAM, NO_FRAMES, or what `open_video` raises.
+    """
+    with open_video(path, "probe") as container:
+        stream = choose_picture(container, path)
+        frame = _first_frame(container, stream, path)
+        rotation = frame.rotation % 360
+        turned = rotation in (90, 270)
+        context = stream.codec_context
+        audio = container.streams.audio
+        return VideoInfo(
+            duration_s=container.duration / av.time_base if container.duration else None,
+            fps=float(stream.average_rate) if stream.average_rate else None,
+            width=frame.height if turned else frame.width,
+            height=frame.width if turned else frame.height,
+            video_codec=context.codec.canonical_name,
+            audio_codec=audio[0].codec_context.codec.canonical_name if audio else None,
+            rotation_deg=rotation,
+        )
+
+
+def choose_picture(container: InputContainer, path: str) -> VideoStream:
+    """Return the stream that a player would show: the default one, or the first; never a cover picture.
+
+    Raises:
+        VideoError: NO_VIDEO_STREAM.
+    """
+    moving = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None
+    ]
+    if not moving:
+        raise VideoError(Reason.NO_VIDEO_STREAM, f"{path} holds no moving picture", "probe")
+    default = [stream for stream in moving if stream.disposition & Disposition.default]
+    return (default or moving)[0]
+
+
+def picture_start_s(container: InputContainer, stream: VideoStream) -> Fraction:
+    """Return the first frame's presentation time on the container's clock: zero of the video's own clock."""
+    if stream.start_time is not None and stream.time_base is not None:
+        return stream.start_time * stream.time_base
+    return Fraction(container.start_time or 0, av.time_base)
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> av.VideoFrame:
+    stream.thread_count = 1
+    errors = 0
+    for packet in container.demux(stream):
+        try:
+            for frame in packet.decode():
+                return frame
+        except av.FFmpegError:
+            errors += 1
+            if errors > 1000:  # a stream that never decodes must not be read to its end here
+                break
+    raise VideoError(Reason.NO_FRAMES, f"{path}: no frame of its picture can be decoded", "probe")

@@ -1,0 +1,137 @@
+"""Find the candidates in a folder and give each its content id."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from moodreel.schemas.media import MEDIA_EXTENSIONS, SNIFF_BYTES, has_container_signature
+from moodreel.schemas.reasons import Reason, VideoError
+from moodreel.schemas.values import FileStamp, VideoFile
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a folder holds.
+
+    Attributes:
+        files: readable candidates, ordered by path.
+        refused: (path, error) of candidates that may not or cannot be read.
+        num_ignored: files that are no videos by name and by first bytes.
+    """
+
+    files: list[VideoFile]
+    refused: list[tuple[str, VideoError]]
+    num_ignored: int
+
+
+def discover_videos(folder: Path, known: Mapping[tuple[str, FileStamp], str] | None = None) -> Discovery:
+    """Walk a folder without following directory links.
+
+    Args:
+        folder: where to look, sub-folders too.
+        known: content ids of earlier sightings, so that unchanged files are not read again.
+
+    Raises:
+        ValueError: the folder does not exist or is no folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: name one that holds videos")
+    root = folder.resolve()
+    files: list[VideoFile] = []
+    refused: list[tuple[str, VideoError]] = []
+    num_ignored = 0
+    for path in _walk(root):
+        try:
+            if not _is_candidate(path, root):
+                num_ignored += 1
+                continue
+            stamp = stamp_file(path)
+            video_id = (known or {}).get((str(path), stamp)) or hash_file(path)
+            files.append(VideoFile(str(path), stamp, video_id))
+        except VideoError as error:
+            refused.append((str(path), error))
+    return Discovery(files, refused, num_ignored)
+
+
+def stamp_file(path: Path) -> FileStamp:
+    """Return size, time of change and inode.
+
+    Raises:
+        VideoError: VANISHED, PERMISSION_DENIED or READ_ERROR.
+    """
+    with _reading(path):
+        status = path.stat()
+    return FileStamp(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def hash_file(path: Path) -> str:
+    """Return the BLAKE3 of a file's bytes, read in pieces.
+
+    Raises:
+        VideoError: VANISHED, PERMISSION_DENIED or READ_ERROR.
+    """
+    digest = blake3()
+    with _reading(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def check_unchanged(file: VideoFile) -> None:
+    """Compare a file with its stamp, before decoding and once more before its rows are committed.
+
+    Raises:
+        VideoError: CHANGED, or what `stamp_file` raises.
+    """
+    if stamp_file(Path(file.path)) != file.stamp:
+        raise VideoError(Reason.CHANGED, f"{file.path} changed during the run; the next night takes it", "discover")
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        yield from (Path(folder, name) for name in sorted(names))
+        # os.walk does not enter linked folders; those that leave the tree are refused aloud
+        yield from (Path(folder, name) for name in folders if Path(folder, name).is_symlink())
+
+
+def _is_candidate(path: Path, root: Path) -> bool:
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        if path.is_dir() or path.suffix.lower() in MEDIA_EXTENSIONS:
+            raise VideoError(Reason.OUTSIDE_FOLDER, f"{path} is a link that leaves the folder; not followed", "discover")
+        return False
+    has_extension = path.suffix.lower() in MEDIA_EXTENSIONS
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a folder, socket or pipe, whatever its name says
+            return False
+        if has_extension:
+            return True
+        with path.open("rb") as file:
+            return has_container_signature(file.read(SNIFF_BYTES))
+    except OSError:
+        return has_extension  # its failure gets its reason where the file is read in earnest
+
+
+class _reading:
+    """Turn the operating system's errors about a file into reasons."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        match error:
+            case FileNotFoundError():
+                raise VideoError(Reason.VANISHED, f"{self.path} went away during the run", "discover") from error
+            case PermissionError():
+                raise VideoError(
+                    Reason.PERMISSION_DENIED, f"{self.path} may not be read by this user", "discover"
+                ) from error
+            case OSError():
+                raise VideoError(Reason.READ_ERROR, f"{self.path}: {error.strerror}", "discover") from error

@@ -1,0 +1,83 @@
+"""The sound track as 16 kHz mono on the video's clock, streamed."""
+
+from collections.abc import Iterator
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from numpy.typing import NDArray
+
+from moodreel.schemas.config import SAMPLE_RATE_HZ
+from moodreel.tasks.container import choose_picture, open_video, picture_start_s
+
+Samples = NDArray[np.float32]
+_GAP_S = 0.05  # smaller jumps of the clock are rounding
+_LONGEST_GAP_S = 3600.0  # a larger one is a damaged time stamp, not silence
+
+
+def has_sound(path: str) -> bool:
+    """Say whether there is an audio stream at all."""
+    with open_video(path, "sound") as container:
+        return bool(container.streams.audio)
+
+
+def stream_sound(path: str, errors: list[str]) -> Iterator[Samples]:
+    """Yield (n,) float32 pieces of the sound, in order and without gaps, beginning at the first frame's time.
+
+    Sound before the first frame is left out, a late start and gaps become zeros, so sample i is heard i / 16000 s
+    after the picture begins. Any codec, rate and number of channels; channels are averaged as FFmpeg mixes them down.
+
+    Args:
+        path: a video with an audio stream.
+        errors: gets a line for every part that could not be decoded; decoding goes on behind it.
+
+    Raises:
+        VideoError: what `open_video` raises.
+    """
+    with open_video(path, "sound") as container:
+        start_s = float(picture_start_s(container, choose_picture(container, path)))
+        resampler = AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
+        position = 0  # of the next sample on the video's clock
+        for frame in _decode(container, errors):
+            if frame.time is not None:
+                ahead_s = frame.time - start_s - position / SAMPLE_RATE_HZ
+                if _GAP_S < ahead_s < _LONGEST_GAP_S:
+                    yield np.zeros(round(ahead_s * SAMPLE_RATE_HZ), np.float32)
+                    position += round(ahead_s * SAMPLE_RATE_HZ)
+            early = 0 if frame.time is None or position else max(0, round((start_s - frame.time) * SAMPLE_RATE_HZ))
+            try:
+                piece = _mono(resampler, frame)
+            except ValueError:  # the stream changed its rate or channels
+                resampler = AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
+                piece = _mono(resampler, frame)
+            piece = piece[early:]
+            position += len(piece)
+            yield piece
+        yield _mono(resampler, None)
+
+
+def _mono(resampler: AudioResampler, frame: AudioFrame | None) -> Samples:
+    pieces = [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
+    # decoders overshoot full scale; openSMILE takes 16 bit inside and would wrap around
+    return np.concatenate(pieces).clip(-1, 1) if pieces else np.zeros(0, np.float32)
+
+
+def _decode(container: av.container.InputContainer, errors: list[str]) -> Iterator[AudioFrame]:
+    """Decode packet by packet, so that a damaged one costs itself only."""
+    stream = container.streams.best("audio") or container.streams.audio[0]
+    stream.thread_count = 1
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError as error:
+            errors.append(f"the container breaks off: {error.strerror}")
+            return
+        try:
+            yield from packet.decode()
+        except av.FFmpegError as error:
+            seconds = float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else 0.0
+            errors.append(f"sound damaged near {seconds:.1f} s: {error.strerror}")
