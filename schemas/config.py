@@ -49,3 +49,17 @@ class AnalysisConfig(_Config):
 
 
 SAMPLE_RATE_HZ: Final = 16_000
+
+
+class NightRequest(_Config):
+    """What a run is asked for: the parameters of the flow and of `moodreel run`."""
+
+    folder: str
+    warehouse: str = "warehouse-data"
+    models: tuple[str, ...] = ()  # face and voice models alike; a task that none is named for takes its default
+    sample_fps: Annotated[float, Gt(0.0), Le(240.0)] = 5.0
+    min_face_px: Annotated[int, Ge(12), Le(2000)] = 20
+    decoder: Literal["pyav", "decord"] = "pyav"
+    audio: bool = True
+    workers: Annotated[int, Ge(0), Le(4096)] | None = None  # None: one a processor; 0: in this process, without Ray
+    purpose: str | None = None

@@ -1,5 +1,6 @@
 """The values that travel between tasks and flows."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -116,3 +117,44 @@ class UnitEnd:
 
     outcome: Outcome
     detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepKey:
+    """What the resume record is keyed by, beside the video."""
+
+    step: str
+    config_id: str
+    model_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A finished step of a video.
+
+    Attributes:
+        key: which step.
+        outcome: how it went.
+        detail: what broke, for a person.
+        tables: per table of the lake a function that gives its rows anew, so that a commit can be repeated.
+    """
+
+    key: StepKey
+    outcome: Outcome
+    detail: str | None
+    tables: Mapping[str, Callable[[], pa.RecordBatchReader]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """Candidates of a run by fate."""
+
+    num_analysed: int
+    num_skipped: int
+    num_failed: int
+    num_ignored: int
+
+    @property
+    def num_videos(self) -> int:
+        """All candidates; ignored files are none."""
+        return self.num_analysed + self.num_skipped + self.num_failed

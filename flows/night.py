@@ -1,0 +1,184 @@
+"""A run over a folder: discover, plan, analyse each video, commit; what both ways of running share."""
+
+import logging
+import time
+import uuid
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+
+from moodreel.flows.workers import Workers, start_workers
+from moodreel.models.registry import DEFAULTS, read_manifest
+from moodreel.schemas.config import AnalysisConfig, NightRequest, PictureConfig, SoundConfig
+from moodreel.schemas.reasons import Reason, VideoError
+from moodreel.schemas.values import Outcome, RunCounts, UnitEnd
+from moodreel.tasks.discover import check_unchanged, discover_videos
+from moodreel.tasks.plan import VideoWork, plan_videos, wanted_steps
+from moodreel.tasks.units import cut_units
+from moodreel.warehouse.commit import commit_video
+from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.records import (
+    committed_steps,
+    finish_run,
+    hopeless_contents,
+    known_contents,
+    record_failure,
+    record_sightings,
+    register_models,
+    start_run,
+)
+from moodreel.warehouse.staging import StagingArea
+
+log = logging.getLogger("moodreel")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened to the videos so far."""
+
+    analysed: set[str] = field(default_factory=set)  # video ids
+    failed: dict[str, VideoError] = field(default_factory=dict)  # by path
+    video_seconds: float = 0.0
+
+
+def analysis_config(request: NightRequest) -> AnalysisConfig:
+    """Turn a request into settings of the analysis.
+
+    Raises:
+        ValueError: a model is unknown, or none is named or default for faces.
+    """
+    manifests = [read_manifest(name) for name in request.models]
+    faces = tuple(manifest.name for manifest in manifests if manifest.task == "face")
+    default = DEFAULTS["face"]
+    if not faces and default is not None:
+        faces = (default,)
+    return AnalysisConfig(
+        picture=PictureConfig(
+            sample_fps=request.sample_fps, min_face_px=request.min_face_px, decoder=request.decoder
+        ),
+        sound=SoundConfig() if request.audio else None,
+        face_models=faces,
+    )
+
+
+class Night:
+    """One run: opened, planned, worked off video by video, and closed whatever happens.
+
+    A kill at any point leaves whole videos in the warehouse, a row in `runs` that says "running", and a staging folder
+    that the next run removes.
+    """
+
+    def __init__(self, request: NightRequest, run_id: str | None = None) -> None:
+        """Open the warehouse.
+
+        Raises:
+            ValueError: no such folder, an unknown model, or a warehouse that can't be used.
+        """
+        self.request = request
+        self.config = analysis_config(request)
+        self.run_id = run_id or uuid.uuid4().hex
+        self.tally = Tally()
+        self._code_version = version("moodreel")
+        self._started = time.monotonic()
+        if not Path(request.folder).is_dir():
+            raise ValueError(f"{request.folder} is no folder: name one that holds videos")
+        self.lake = Lake(Path(request.warehouse))
+        self._workers: Workers | None = None
+        self._staging: StagingArea | None = None
+
+    def __enter__(self) -> "Night":
+        start_run(self.lake, self.run_id, "nightly", self.request.model_dump_json(), self._code_version)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._workers:
+            self._workers.close()
+        if self._staging:
+            self._staging.close()
+        if kind is None:
+            finish_run(self.lake, self.run_id, "completed", self.counts)
+        else:
+            finish_run(self.lake, self.run_id, "failed", None)
+        self.lake.close()
+
+    def plan(self) -> list[VideoWork]:
+        """Find the videos and return those with open steps; refused ones become failures."""
+        found = discover_videos(Path(self.request.folder), known_contents(self.lake))
+        record_sightings(self.lake, self.run_id, found.files)
+        hopeless = hopeless_contents(self.lake, self._code_version)
+        for path, error in found.refused:
+            if path not in hopeless:
+                record_failure(self.lake, self.run_id, path, None, error, attempt=1)
+                self.tally.failed[path] = error
+        planned = plan_videos(found.files, wanted_steps(self.config), committed_steps(self.lake), hopeless)
+        self._num_skipped = planned.num_skipped + len(found.refused) - len(self.tally.failed)
+        self._num_ignored = found.num_ignored
+        return planned.work
+
+    def start_workers(self) -> int:
+        """Load the networks; return how many videos may be in work at once."""
+        self._staging = StagingArea(Path(self.request.warehouse), self.run_id)
+        self._workers = start_workers(self.config, self.request.workers)
+        register_models(self.lake, [read_manifest(name) for name in self.config.face_models])
+        # one more than workers: while one video is committed another is analysed
+        return self._workers.num_workers + (self.request.workers != 0)
+
+    def analyse(self, work: VideoWork, attempt: int) -> None:
+        """Take one video along its path, from probing to its commit.
+
+        Raises:
+            VideoError: it can't be analysed; the failure is recorded.
+        """
+        try:
+            self._analyse(work)
+        except VideoError as error:
+            self._record(work, error, attempt)
+            raise
+        except Exception as error:  # the one place where a crash becomes a row; the night goes on
+            log.exception("%s", work.file.path)
+            crash = VideoError(Reason.CRASH, f"{work.file.path}: {type(error).__name__}: {error}", "commit")
+            self._record(work, crash, attempt)
+            raise crash from error
+
+    def _analyse(self, work: VideoWork) -> None:
+        from moodreel.tasks.assemble import assemble_video  # numpy and trackers are loaded only where there is work
+
+        assert self._workers and self._staging
+        started = time.monotonic()
+        info = self._workers.probe(work.file)
+        units = cut_units(work.file, info, work.steps, self.config.picture)
+        staged = self._staging.video(work.file.video_id)
+        try:
+            ends = self._workers.analyse(units, staged.add)
+            staged.close()
+            check_unchanged(work.file)
+            sound = next((end for unit, end in zip(units, ends, strict=True) if unit.segment is None), None)
+            picture = [end for unit, end in zip(units, ends, strict=True) if unit.segment is not None]
+            self._require_frames(work, staged.num_rows("frames"), picture)
+            results = assemble_video(work, self.config, staged, picture, sound)
+            commit_video(self.lake, self.run_id, work.file, info, results, time.monotonic() - started)
+        finally:
+            staged.remove()
+        self.tally.analysed.add(work.file.video_id)
+        self.tally.failed.pop(work.file.path, None)
+        self.tally.video_seconds += info.duration_s or 0.0
+
+    def _require_frames(self, work: VideoWork, num_frames: int, picture: list[UnitEnd]) -> None:
+        if picture and num_frames == 0:
+            broken = next((end.detail for end in picture if end.outcome is Outcome.BROKEN), "no frame can be decoded")
+            raise VideoError(Reason.NO_FRAMES, f"{work.file.path}: {broken}", "picture")
+
+    def _record(self, work: VideoWork, error: VideoError, attempt: int) -> None:
+        self.tally.failed[work.file.path] = error
+        record_failure(self.lake, self.run_id, work.file.path, work.file.video_id, error, attempt)
+
+    @property
+    def counts(self) -> RunCounts:
+        """The candidates so far by fate."""
+        return RunCounts(len(self.tally.analysed), self._num_skipped, len(self.tally.failed), self._num_ignored)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the run began."""
+        return time.monotonic() - self._started

@@ -1,0 +1,167 @@
+"""Who does the work on units: a pool of Ray actors, or this process."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import Queue
+from typing import Any, Final, Protocol
+
+from moodreel.schemas.config import AnalysisConfig
+from moodreel.schemas.reasons import Reason, VideoError
+from moodreel.schemas.values import Part, Unit, UnitEnd, VideoFile, VideoInfo
+
+OnPart = Callable[[int, Part], None]
+PART_TIMEOUT_S: Final = 900.0  # between two pieces of a unit; a piece is a few seconds of work
+_PARTS_WAITING: Final = 4  # pieces that an actor may be ahead of the driver
+_OBJECT_STORE_BYTES: Final = 160 * 2**20  # pieces are small; Ray would take a third of the machine's memory
+
+
+class Workers(Protocol):
+    """Runs units of videos; usable from several threads."""
+
+    num_workers: int
+
+    def probe(self, file: VideoFile) -> VideoInfo:
+        """See `VideoAnalyst.probe`."""
+        ...
+
+    def analyse(self, units: Sequence[Unit], on_part: OnPart) -> list[UnitEnd]:
+        """Run units, hand over their parts with the unit's number, and return how each went."""
+        ...
+
+    def close(self) -> None:
+        """End the workers."""
+        ...
+
+
+class InProcess:
+    """`--workers 0`: one analyst here, one unit after the other; no time limits, since nothing stands outside."""
+
+    def __init__(self, config: AnalysisConfig) -> None:
+        from moodreel.tasks.video import VideoAnalyst
+
+        self.num_workers = 1
+        self._lock = threading.Lock()
+        self._analyst = VideoAnalyst(config)
+        self._analyst.setup()
+
+    def probe(self, file: VideoFile) -> VideoInfo:
+        """See `Workers`."""
+        return self._analyst.probe(file)
+
+    def analyse(self, units: Sequence[Unit], on_part: OnPart) -> list[UnitEnd]:
+        """See `Workers`."""
+        with self._lock:
+            return [_drain(self._analyst.analyse(unit), number, on_part) for number, unit in enumerate(units)]
+
+    def close(self) -> None:
+        """See `Workers`."""
+
+
+class RayPool:
+    """Long-lived actors, one a processor; an actor that dies is started again and its video tried again."""
+
+    def __init__(self, config: AnalysisConfig, num_workers: int, part_timeout_s: float = PART_TIMEOUT_S) -> None:
+        import ray
+
+        from moodreel.flows.actor import Analyst
+
+        self._ray: Any = ray
+        self._part_timeout_s = part_timeout_s
+        self._owns_ray = not ray.is_initialized()
+        if self._owns_ray:
+            address = os.environ.get("RAY_ADDRESS")
+            local = {} if address else {"num_cpus": num_workers, "object_store_memory": _OBJECT_STORE_BYTES}
+            ray.init(address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level="ERROR", **local)
+        self.num_workers = num_workers
+        self.actors = [Analyst.options(max_restarts=-1, max_task_retries=0).remote(config) for _ in range(num_workers)]
+        ray.get([actor.ready.remote() for actor in self.actors])
+        self._idle: Queue[Any] = Queue()
+        for actor in self.actors:
+            self._idle.put(actor)
+        self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="unit")
+
+    def probe(self, file: VideoFile) -> VideoInfo:
+        """See `Workers`."""
+        with self._actor(file.path, "probe") as actor:
+            info: VideoInfo = self._ray.get(actor.probe.remote(file), timeout=self._part_timeout_s)
+        return info
+
+    def analyse(self, units: Sequence[Unit], on_part: OnPart) -> list[UnitEnd]:
+        """See `Workers`."""
+        # a thread waits for an idle actor, so no more units are in flight than there are actors
+        futures: list[Future[UnitEnd]] = [
+            self._threads.submit(self._run, number, unit, on_part) for number, unit in enumerate(units)
+        ]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()  # after a failure the rest of the video is not begun
+            for future in futures:
+                if not future.cancelled():
+                    future.exception()  # no thread may still hand over parts when the video is given up
+
+    def close(self) -> None:
+        """See `Workers`."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for actor in self.actors:
+            self._ray.kill(actor)
+        if self._owns_ray:
+            self._ray.shutdown()
+
+    def _run(self, number: int, unit: Unit, on_part: OnPart) -> UnitEnd:
+        with self._actor(unit.file.path, "picture" if unit.segment else "sound") as actor:
+            stream = actor.analyse.options(
+                num_returns="streaming", _generator_backpressure_num_objects=_PARTS_WAITING
+            ).remote(unit)
+            return _drain(self._pieces(stream), number, on_part)
+
+    def _pieces(self, stream: Any) -> Iterator[Part | UnitEnd]:
+        while True:
+            ready, _ = self._ray.wait([stream], timeout=self._part_timeout_s)
+            if not ready:
+                raise self._ray.exceptions.GetTimeoutError()
+            try:
+                yield self._ray.get(next(stream))
+            except StopIteration:
+                return
+
+    @contextmanager
+    def _actor(self, path: str, stage: str) -> Iterator[Any]:
+        """Lend an idle actor and turn Ray's errors into reasons."""
+        errors = self._ray.exceptions
+        actor = self._idle.get()
+        try:
+            yield actor
+        except errors.GetTimeoutError as error:
+            self._ray.kill(actor, no_restart=False)
+            message = f"{path}: no result for {self._part_timeout_s:.0f} s"
+            raise VideoError(Reason.TIMEOUT, message, stage) from error
+        except errors.OutOfMemoryError as error:
+            raise VideoError(Reason.OUT_OF_MEMORY, f"{path}: the worker ran out of memory", stage) from error
+        except (errors.RayActorError, errors.WorkerCrashedError, errors.ObjectLostError) as error:
+            raise VideoError(Reason.WORKER_LOST, f"{path}: its worker died", stage) from error
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, VideoError):
+                raise error.cause from None
+            raise VideoError(Reason.CRASH, f"{path}: {type(error.cause).__name__}: {error.cause}", stage) from error
+        finally:
+            self._idle.put(actor)
+
+
+def start_workers(config: AnalysisConfig, num_workers: int | None) -> Workers:
+    """Start the workers that a request asks for; None is one a processor."""
+    if num_workers == 0:
+        return InProcess(config)
+    return RayPool(config, num_workers or os.cpu_count() or 1)
+
+
+def _drain(pieces: Iterator[Part | UnitEnd], number: int, on_part: OnPart) -> UnitEnd:
+    for piece in pieces:
+        if isinstance(piece, UnitEnd):
+            return piece
+        on_part(number, piece)
+    raise AssertionError("a unit ends with its UnitEnd")

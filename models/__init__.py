@@ -1,0 +1,1 @@
+"""Networks, registry, weights and their manifests."""

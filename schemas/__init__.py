@@ -1,0 +1,1 @@
+"""What things are: labels, tables, settings, reasons."""

@@ -1,0 +1,1 @@
+"""Units of work: values in, values out. `video.py` is read first."""

@@ -1,0 +1,122 @@
+"""Units to one video: faces get their numbers and persons, rows their keys."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from moodreel.schemas.config import AnalysisConfig
+from moodreel.schemas.tables import TABLES
+from moodreel.schemas.values import Outcome, StepKey, StepResult, UnitEnd
+from moodreel.tasks.persons import VideoFaces, number_persons
+from moodreel.tasks.plan import VideoWork
+
+Columns = dict[str, pa.Array]
+
+
+class StagedRows(Protocol):
+    """Where the units' rows are kept, in the order of the units."""
+
+    def batches(self, table: str, model: str | None = None, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield all rows of a table, in order."""
+        ...
+
+
+def assemble_video(
+    work: VideoWork, config: AnalysisConfig, staged: StagedRows, picture: list[UnitEnd], sound: UnitEnd | None
+) -> list[StepResult]:
+    """Turn the staged rows of a video into its finished steps.
+
+    A face's number is its place among all faces of the video in the order of ts_s, x0, y0. Units come in the order of
+    time and faces in that order within them, so counting gives the number, whatever the segments were.
+
+    Args:
+        work: the video and which steps to give.
+        config: the settings.
+        staged: the rows.
+        picture: how each segment went.
+        sound: how the sound went, if it was analysed.
+    """
+    broken = next((end for end in picture if end.outcome is Outcome.BROKEN), None)
+    how = broken or UnitEnd(Outcome.OK)
+    ids = _FaceIds(work.file.video_id, config, staged) if picture else None
+    results = []
+    for key in sorted(work.steps, key=lambda key: (key.step, key.model_id or "")):
+        if key.step == "audio_windows":
+            assert sound is not None
+            tables = {"audio_windows": _reader("audio_windows", lambda key=key: _windows(work, key, staged))}
+            results.append(StepResult(key, sound.outcome, sound.detail, tables))
+        else:
+            assert ids is not None
+            names = ("frames", "faces", "crops") if key.step == "faces" else ("face_emotions",)
+            tables = {name: _reader(name, lambda name=name, key=key: ids.rows(name, key)) for name in names}
+            results.append(StepResult(key, how.outcome, how.detail, tables))
+    return results
+
+
+class _FaceIds:
+    """Keys of a video's faces; 24 bytes a face are held, the rest streams by."""
+
+    def __init__(self, video_id: str, config: AnalysisConfig, staged: StagedRows) -> None:
+        self._video_id, self._staged = video_id, staged
+        frames = _together(staged.batches("frames"), ["ts_s", "num_faces", "change", "likeness"])
+        faces = _together(
+            staged.batches("faces", columns=["ts_s", "x0", "y0", "x1", "y1", "detection_score"]),
+            ["ts_s", "x0", "y0", "x1", "y1", "detection_score"],
+        )
+        looks = [np.frombuffer(look.as_py(), np.uint8) for b in staged.batches("faces", columns=["look"]) for look in b["look"]]
+        self._ts_s = faces["ts_s"]
+        video = VideoFaces(
+            ts_s=frames["ts_s"],
+            change=frames["change"].astype(np.float32),
+            likeness=frames["likeness"].astype(np.float32),
+            frame=np.repeat(np.arange(len(frames["ts_s"])), frames["num_faces"].astype(np.int64)),
+            boxes=np.stack([faces[corner] for corner in ("x0", "y0", "x1", "y1")], axis=1),
+            scores=faces["detection_score"].astype(np.float32),
+            looks=np.stack(looks) if looks else np.zeros((0, 300), np.uint8),
+        )
+        self._tracks = number_persons(video, config.picture.sample_fps)
+
+    def rows(self, table: str, key: StepKey) -> Iterator[Columns]:
+        """Yield a table's rows with their keys."""
+        source = "faces" if table == "crops" else table
+        first = 0
+        for batch in self._staged.batches(source, key.model_id):
+            n = batch.num_rows
+            columns = {name: batch[name] for name in batch.schema.names}
+            here = slice(first, first + n)
+            first += n
+            yield columns | _keys(n, self._video_id, key) | {
+                "face_id": pa.array(np.arange(here.start, here.stop), pa.int64()),
+                **({"track_id": pa.array(self._tracks[here]), "ts_s": pa.array(self._ts_s[here])} if table != "frames" else {}),
+            }
+
+
+def _windows(work: VideoWork, key: StepKey, staged: StagedRows) -> Iterator[Columns]:
+    for batch in staged.batches("audio_windows"):
+        yield {name: batch[name] for name in batch.schema.names} | _keys(batch.num_rows, work.file.video_id, key)
+
+
+def _keys(n: int, video_id: str, key: StepKey) -> Columns:
+    values = {"video_id": video_id, "config_id": key.config_id, "model_id": key.model_id}
+    return {name: pa.array([value] * n, pa.string()) for name, value in values.items()}
+
+
+def _reader(table: str, rows: Callable[[], Iterator[Columns]]) -> Callable[[], pa.RecordBatchReader]:
+    schema = TABLES[table].schema
+
+    def read() -> pa.RecordBatchReader:
+        batches = (pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema) for columns in rows())
+        return pa.RecordBatchReader.from_batches(schema, batches)
+
+    return read
+
+
+def _together(batches: Iterator[pa.RecordBatch], names: list[str]) -> dict[str, NDArray[np.float64]]:
+    parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+    for batch in batches:
+        for name in names:
+            parts[name].append(batch[name].to_numpy(zero_copy_only=False).astype(np.float64))
+    return {name: np.concatenate(arrays) if arrays else np.zeros(0) for name, arrays in parts.items()}

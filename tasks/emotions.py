@@ -1,0 +1,51 @@
+"""Crops to probabilities of the seven expressions."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from moodreel.models.inference import Backend, classify, load_classifier
+from moodreel.models.registry import read_manifest
+from moodreel.schemas.labels import LABELS
+from moodreel.schemas.manifest import ImageInput
+
+
+class EmotionClassifier:
+    """A registered face model, loaded once."""
+
+    def __init__(self, name: str, backend: Backend = "auto") -> None:
+        self.manifest = read_manifest(name)
+        self._run = load_classifier(self.manifest, backend)
+
+    def probabilities(self, crops: list[Image.Image], crop_margin: float) -> NDArray[np.float32]:
+        """Return (n, 7) probabilities in the order of LABELS.
+
+        Args:
+            crops: square RGB pictures of faces.
+            crop_margin: what they were cut with; the model takes as much of it as its manifest says.
+        """
+        images = [prepare_crop(crop, crop_margin, self.manifest.input) for crop in crops]
+        side = self.manifest.input.side_px
+        stacked = np.stack(images) if images else np.zeros((0, 3, side, side), np.float32)
+        return classify(self._run, self.manifest, stacked)
+
+
+def prepare_crop(crop: Image.Image, crop_margin: float, wanted: ImageInput) -> NDArray[np.float32]:
+    """Turn a crop into a network's (3, side, side) float32 input."""
+    keep = min(1.0, (1 + wanted.margin) / (1 + crop_margin)) * crop.width
+    edge = (crop.width - keep) / 2
+    picture = crop.convert("L") if wanted.colour == "grey" else crop
+    picture = picture.resize(
+        (wanted.source_px, wanted.source_px), Image.Resampling.BILINEAR, (edge, edge, edge + keep, edge + keep)
+    )
+    picture = picture.resize((wanted.side_px, wanted.side_px), Image.Resampling.BILINEAR)
+    values = (np.asarray(picture, np.float32) / 255 - wanted.mean) / wanted.std
+    return np.broadcast_to(values, (3, *values.shape)) if values.ndim == 2 else values.transpose(2, 0, 1)
+
+
+def emotion_rows(probabilities: NDArray[np.float32]) -> pa.Table:
+    """Return the seven probabilities and the label as columns of a table."""
+    columns = {label: pa.array(probabilities[:, i], pa.float32()) for i, label in enumerate(LABELS)}
+    winners = probabilities.argmax(1) if len(probabilities) else []
+    return pa.table({**columns, "label": pa.array([LABELS[i] for i in winners], pa.string())})

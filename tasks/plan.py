@@ -1,0 +1,54 @@
+"""Plan = what is wanted minus what is committed."""
+
+from collections.abc import Collection, Iterable, Mapping, Set
+from dataclasses import dataclass
+
+from moodreel.models.registry import read_manifest
+from moodreel.schemas.config import AnalysisConfig
+from moodreel.schemas.values import StepKey, VideoFile
+
+
+@dataclass(frozen=True, slots=True)
+class VideoWork:
+    """A video and the steps that it lacks."""
+
+    file: VideoFile
+    steps: frozenset[StepKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The work of a run, and how many files need none: done, hopeless, or a copy of another one."""
+
+    work: list[VideoWork]
+    num_skipped: int
+
+
+def wanted_steps(config: AnalysisConfig) -> frozenset[StepKey]:
+    """Return the steps that every video should have under these settings."""
+    picture = config.picture.digest()
+    steps = {StepKey("faces", picture, None)}
+    steps |= {StepKey("face_emotions", picture, read_manifest(name).model_id) for name in config.face_models}
+    if config.sound is not None:
+        steps.add(StepKey("audio_windows", config.sound.digest(), None))
+    return frozenset(steps)
+
+
+def plan_videos(
+    files: Iterable[VideoFile],
+    wanted: Set[StepKey],
+    committed: Mapping[str, Collection[StepKey]],
+    hopeless: Collection[str],
+) -> Plan:
+    """Leave out what is committed, what can't be done, and all but the first path of each content."""
+    work: list[VideoWork] = []
+    planned: set[str] = set()
+    num_skipped = 0
+    for file in files:
+        missing = frozenset(wanted) - frozenset(committed.get(file.video_id, ()))
+        if not missing or file.video_id in hopeless or file.video_id in planned:
+            num_skipped += 1
+            continue
+        planned.add(file.video_id)
+        work.append(VideoWork(file, missing))
+    return Plan(work, num_skipped)

@@ -1,0 +1,1 @@
+"""Storage and SQL: the lake, its migrations and views."""

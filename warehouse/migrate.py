@@ -1,0 +1,104 @@
+"""Bring a lake up to date: numbered .sql files, then the declared tables, then the views.
+
+Tables come from `schemas/tables.py`, so the files in `migrations/` hold only what a declaration can't say: renames,
+changes of type, options. All happens in the caller's transaction.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from moodreel.schemas.tables import ALL_TABLES, Table
+
+_APPLIED: Final = "applied_migrations"
+_SQL_TYPES: Final = {
+    pa.string(): "VARCHAR",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.float32(): "FLOAT",
+    pa.bool_(): "BOOLEAN",
+    pa.binary(): "BLOB",
+    pa.json_(): "JSON",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
+    pa.list_(pa.float32()): "FLOAT[]",
+    pa.list_(pa.string()): "VARCHAR[]",
+}
+
+
+def migrate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Apply what is not applied yet; without news nothing is written.
+
+    Raises:
+        ValueError: a newer version of moodreel made this warehouse.
+    """
+    if not _exists(connection, _APPLIED):
+        connection.execute(f"CREATE TABLE {_APPLIED} (name VARCHAR NOT NULL, digest VARCHAR NOT NULL)")
+    applied = dict(connection.execute(f"SELECT name, digest FROM {_APPLIED}").fetchall())
+    known = _sql_files("migrations")
+    newer = {name for name in applied if name[:4].isdigit()} - set(known)
+    if newer:
+        raise ValueError(f"this warehouse was made by a newer moodreel ({min(newer)}): upgrade, or name another")
+    for name, sql in known.items():
+        if name not in applied:
+            connection.execute(sql)
+            _remember(connection, name, sql)
+    for table in ALL_TABLES:
+        _declare(connection, table)
+    for name, sql in _sql_files("views").items():
+        if applied.get(name) != _digest(sql):
+            view = name.removesuffix(".sql")
+            connection.execute(f"CREATE OR REPLACE VIEW {view} AS\n{sql}")
+            _remember(connection, name, sql)
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """Return DuckDB's name of an Arrow type that the tables use."""
+    return _SQL_TYPES[kind]
+
+
+def _declare(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    present = {
+        name
+        for (name,) in connection.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() AND table_name = ?",
+            [table.name],
+        ).fetchall()
+    }
+    if not present:
+        columns = ", ".join(
+            f"{name} {sql_type(kind)}{'' if name in table.nullable else ' NOT NULL'}" for name, kind, _ in table.columns
+        )
+        connection.execute(f"CREATE TABLE {table.name} ({columns})")
+        connection.execute(f"COMMENT ON TABLE {table.name} IS '{_escaped(table.grain)}'")
+    for name, kind, meaning in table.columns:
+        if present and name not in present:
+            connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {name} {sql_type(kind)}")
+        if name not in present:
+            connection.execute(f"COMMENT ON COLUMN {table.name}.{name} IS '{_escaped(meaning)}'")
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    sql = "SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() AND table_name = ?"
+    row = connection.execute(sql, [table]).fetchone()
+    return row is not None and row[0] > 0
+
+
+def _remember(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
+    connection.execute(f"DELETE FROM {_APPLIED} WHERE name = ?", [name])
+    connection.execute(f"INSERT INTO {_APPLIED} VALUES (?, ?)", [name, _digest(sql)])
+
+
+def _sql_files(folder: str) -> dict[str, str]:
+    found = sorted((Path(__file__).parent / folder).glob("*.sql"))
+    return {file.name: file.read_text(encoding="utf-8") for file in found}
+
+
+def _digest(sql: str) -> str:
+    return hashlib.sha256(sql.encode()).hexdigest()[:16]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("'", "''")

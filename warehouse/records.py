@@ -1,0 +1,144 @@
+"""What the lake remembers of runs, sightings, failures and steps."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+import duckdb
+
+from moodreel.schemas.manifest import Manifest
+from moodreel.schemas.reasons import VideoError
+from moodreel.schemas.tables import TABLES
+from moodreel.schemas.values import FileStamp, RunCounts, StepKey, VideoFile
+from moodreel.warehouse.lake import Lake
+
+
+def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str) -> None:
+    """Write the run's row as running; a row that stays so tells of a killed run."""
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        _insert(
+            connection,
+            "runs",
+            [
+                {
+                    "run_id": run_id,
+                    "flow": flow,
+                    "started_at": _now(),
+                    "state": "running",
+                    "config": config,
+                    "code_version": code_version,
+                }
+            ],
+        )
+
+    lake.transact(work)
+
+
+def finish_run(lake: Lake, run_id: str, state: str, counts: RunCounts | None) -> None:
+    """Complete the run's row."""
+    values = [counts.num_videos, counts.num_analysed, counts.num_skipped, counts.num_failed] if counts else [None] * 4
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(
+            "UPDATE runs SET finished_at = ?, state = ?, num_videos = ?, num_analysed = ?, num_skipped = ?,"
+            " num_failed = ? WHERE run_id = ?",
+            [_now(), state, *values, run_id],
+        )
+
+    lake.transact(work)
+
+
+def record_sightings(lake: Lake, run_id: str, files: Iterable[VideoFile]) -> None:
+    """Remember which paths hold which content, in one transaction."""
+    rows = [
+        {
+            "video_id": file.video_id,
+            "path": file.path,
+            "size_bytes": file.stamp.size_bytes,
+            "mtime_ns": file.stamp.mtime_ns,
+            "inode": file.stamp.inode,
+            "run_id": run_id,
+            "seen_at": _now(),
+        }
+        for file in files
+    ]
+    lake.transact(lambda connection: _insert(connection, "sightings", rows))
+
+
+def known_contents(lake: Lake) -> dict[tuple[str, FileStamp], str]:
+    """Return the content ids of all sightings by path and stamp."""
+    rows = lake.query("SELECT DISTINCT path, size_bytes, mtime_ns, inode, video_id FROM sightings")
+    return {(str(path), FileStamp(*stamp)): str(video_id) for path, *stamp, video_id in rows}  # type: ignore[arg-type]  # DuckDB's rows are untyped
+
+
+def record_failure(
+    lake: Lake, run_id: str, path: str, video_id: str | None, error: VideoError, attempt: int
+) -> None:
+    """Write one failed attempt."""
+    row = {
+        "path": path,
+        "video_id": video_id,
+        "run_id": run_id,
+        "stage": error.stage,
+        "reason": error.reason.value,
+        "message": error.message,
+        "retryable": error.retryable,
+        "attempt": attempt,
+        "failed_at": _now(),
+    }
+    lake.transact(lambda connection: _insert(connection, "failures", [row]))
+
+
+def hopeless_contents(lake: Lake, code_version: str) -> set[str]:
+    """Return content ids, and paths of what could not be read, that failed for good under this version."""
+    rows = lake.query(
+        "SELECT DISTINCT coalesce(video_id, path) FROM failures JOIN runs USING (run_id)"
+        " WHERE NOT retryable AND code_version = ?",
+        [code_version],
+    )
+    return {str(key) for (key,) in rows}
+
+
+def committed_steps(lake: Lake) -> dict[str, set[StepKey]]:
+    """Return the committed steps of every video."""
+    found: dict[str, set[StepKey]] = {}
+    for video_id, *key in lake.query("SELECT video_id, step, config_id, model_id FROM steps"):
+        found.setdefault(str(video_id), set()).add(StepKey(*key))  # type: ignore[arg-type]  # DuckDB's rows are untyped
+    return found
+
+
+def register_models(lake: Lake, manifests: Iterable[Manifest]) -> None:
+    """Write the models that rows refer to, each once."""
+    known = {model_id for (model_id,) in lake.query("SELECT model_id FROM models")}
+    rows = [
+        {
+            "model_id": manifest.model_id,
+            "name": manifest.name,
+            "version": manifest.version,
+            "sha256": manifest.sha256,
+            "task": manifest.task,
+            "labels": list(manifest.labels),
+            "licence": manifest.licence,
+            "trained_on": manifest.trained_on,
+            "metrics": json.dumps(manifest.metrics),
+        }
+        for manifest in manifests
+        if manifest.model_id not in known
+    ]
+    if rows:
+        lake.transact(lambda connection: _insert(connection, "models", rows))
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Mapping[str, object]]) -> None:
+    names = [name for name, _, _ in TABLES[table].columns]
+    places = ", ".join("?" * len(names))
+    if rows:
+        connection.executemany(
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})",
+            [[row.get(name) for name in names] for row in rows],
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
