@@ -30,7 +30,33 @@ from moodreel.warehouse.records import (
 )
 from moodreel.warehouse.staging import StagingArea
 
+ATTEMPTS = 3  # for what may be gone a moment later
+BACK_OFF_S = 2.0  # before the second; doubled before the third
 log = logging.getLogger("moodreel")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run reports; `video_seconds` is the length of the videos analysed."""
+
+    run_id: str
+    counts: RunCounts
+    seconds: float
+    video_seconds: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what `moodreel run --json` prints."""
+        counts = self.counts
+        return {
+            "run_id": self.run_id,
+            "num_videos": counts.num_videos,
+            "num_analysed": counts.num_analysed,
+            "num_skipped": counts.num_skipped,
+            "num_failed": counts.num_failed,
+            "num_ignored": counts.num_ignored,
+            "seconds": round(self.seconds, 3),
+            "video_seconds": round(self.video_seconds, 3),
+        }
 
 
 @dataclass(slots=True)
@@ -81,6 +107,7 @@ class Night:
         self.tally = Tally()
         self._code_version = version("moodreel")
         self._started = time.monotonic()
+        self._num_skipped = self._num_ignored = 0
         if not Path(request.folder).is_dir():
             raise ValueError(f"{request.folder} is no folder: name one that holds videos")
         self.lake = Lake(Path(request.warehouse))
@@ -178,7 +205,17 @@ class Night:
         """The candidates so far by fate."""
         return RunCounts(len(self.tally.analysed), self._num_skipped, len(self.tally.failed), self._num_ignored)
 
-    @property
-    def seconds(self) -> float:
-        """Wall time since the run began."""
-        return time.monotonic() - self._started
+    def summary(self) -> "RunSummary":
+        """What the run did so far."""
+        return RunSummary(self.run_id, self.counts, time.monotonic() - self._started, self.tally.video_seconds)
+
+    def closing_rows(self) -> list[dict[str, object]]:
+        """Return a row for each video analysed in this run: what its user wants to see first."""
+        names = ("path", "people", "dominant_emotion", "share", "seconds")
+        rows = self.lake.query(
+            "SELECT path, num_people, dominant_emotion, dominant_share, max(seconds)"
+            " FROM video_emotions JOIN steps USING (video_id) WHERE run_id = ?"
+            " AND video_emotions.model_id = ? GROUP BY ALL ORDER BY path",
+            [self.run_id, read_manifest(self.config.face_models[0]).model_id],
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]

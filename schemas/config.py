@@ -26,7 +26,7 @@ class PictureConfig(_Config):
     decoder: Literal["pyav", "decord"] = "pyav"
     sample_fps: Annotated[float, Gt(0.0), Le(240.0)] = 5.0
     min_face_px: Annotated[int, Ge(12), Le(2000)] = 20
-    min_score: Share = 0.8
+    min_score: Share = 0.9
     crop_margin: Share = 0.4  # of the face box's longer side, both sides together
     max_crop_px: Annotated[int, Ge(32)] = 160
 

@@ -20,7 +20,7 @@ VIEW_PX = (32, 24)
 _CUT_CHANGE, _CUT_RATIO, _CUT_LIKENESS = 8.0, 5.0, 0.82
 _NEIGHBOURS = 5  # frames on each side
 _GAP_S = 2.0  # how long a face may be lost and go on
-_SAME_LOOK = 0.9  # correlation of two looks
+_SAME_LOOK = 0.96  # correlation of two looks: the same person after a cut 0.99, two speakers up to 0.945
 _LOOKS_KEPT = 8  # of each person
 _PERSONS_COMPARED = 64  # the latest; bounds the work on days of passers-by
 

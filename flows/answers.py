@@ -1,0 +1,131 @@
+"""What commands print: answers, models, scores, the closing table."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from moodreel.flows.night import RunSummary
+from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
+
+
+def write_answer(answer: pa.Table, format: str, output: Path | None) -> None:
+    """Print an answer, or write it whole to a file.
+
+    Raises:
+        ValueError: Parquet is asked for without a file.
+    """
+    if format == "parquet":
+        if output is None:
+            raise ValueError("--format parquet needs -o FILE")
+        from pyarrow import parquet
+
+        temporary = output.with_name(output.name + ".tmp")
+        parquet.write_table(answer, temporary)
+        os.replace(temporary, output)
+        return
+    if format == "table" and output is None:
+        _print_table(answer)
+        return
+    text = _as_json(answer) if format == "json" else _as_csv(answer)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    temporary = output.with_name(output.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, output)
+
+
+def show_models(as_json: bool) -> None:
+    """Print every registered model with its accuracy and licence."""
+    manifests = [read_manifest(name) for name in REGISTERED]
+    if as_json:
+        print(json.dumps([manifest.model_dump(mode="json") | {"model_id": manifest.model_id} for manifest in manifests]))
+        return
+    table = Table("model", "task", "version", "measured", "licence", "trained on")
+    for manifest in manifests:
+        default = " (default)" if DEFAULTS[manifest.task] == manifest.name else ""
+        measured = "\n".join(f"{name} {value:.4f}" for name, value in manifest.metrics.items())
+        table.add_row(
+            manifest.name + default, manifest.task, manifest.version, measured, manifest.licence, manifest.trained_on
+        )
+    console = Console()
+    console.print(table)
+    console.print("The sound features come from openSMILE, which is free for research but not for commercial use.")
+
+
+def show_scores(scores: object, as_json: bool) -> None:
+    """Print what `evaluate` measured."""
+    values = asdict(scores)  # type: ignore[call-overload]  # Scores lives beside torch, which this file leaves alone
+    if as_json:
+        print(json.dumps(values))
+        return
+    table = Table("class", "precision", "recall", "F1", "n")
+    for label, row in values["per_class"].items():
+        table.add_row(label, *[f"{row[name]:.3f}" for name in ("precision", "recall", "f1")], str(row["n"]))
+    console = Console()
+    console.print(table)
+    for name in ("accuracy", "accuracy_leak_free", "uar", "macro_f1", "ece"):
+        console.print(f"{name} {values[name]:.4f}")
+    console.print(f"{values['n']} pictures in {values['seconds']} s, {values['n_skipped']} skipped")
+
+
+def show_closing_table(summary: RunSummary, rows: list[dict[str, object]], failures: dict[str, str]) -> None:
+    """Print a row for each video of the run, the failures, and the sums."""
+    console = Console()
+    if rows:
+        table = Table("video", "people", "dominant emotion", "share", "seconds")
+        for row in rows:
+            share = "" if row["share"] is None else f"{row['share']:.0%}"
+            emotion = str(row["dominant_emotion"] or "no face")
+            name = os.path.basename(str(row["path"]))
+            table.add_row(name, str(row["people"]), emotion, share, f"{row['seconds']:.1f}")
+        console.print(table)
+    for path, message in failures.items():
+        console.print(f"failed: {os.path.basename(path)}: {message}", markup=False, soft_wrap=True)
+    counts = summary.counts
+    console.print(
+        f"{counts.num_videos} videos: {counts.num_analysed} analysed, {counts.num_skipped} nothing to do, "
+        f"{counts.num_failed} failed; {counts.num_ignored} other files ignored; "
+        f"{summary.video_seconds:.0f} s of video in {summary.seconds:.1f} s"
+    )
+
+
+def _print_table(answer: pa.Table) -> None:
+    table = Table(*answer.schema.names)
+    for row in answer.to_pylist():
+        table.add_row(*["" if value is None else _short(value) for value in row.values()])
+    Console(soft_wrap=not sys.stdout.isatty()).print(table, markup=False)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _as_json(answer: pa.Table) -> str:
+    return json.dumps(answer.to_pylist(), default=_json_value, ensure_ascii=False) + "\n"
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
+
+
+def _as_csv(answer: pa.Table) -> str:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(answer.schema.names)
+    writer.writerows(row.values() for row in answer.to_pylist())
+    return text.getvalue()

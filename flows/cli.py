@@ -1,0 +1,176 @@
+"""The command line. Every command imports what it needs itself, so that --help answers at once."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 1, 2, 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Apparent emotion in folders of video: analyse at night, ask in SQL by day.",
+)
+Warehouse = Annotated[Path, typer.Option(help="Folder of the tables.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+class Format(StrEnum):
+    """How `sql` prints."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+class Decoder(StrEnum):
+    """What decodes the picture."""
+
+    PYAV = "pyav"
+    DECORD = "decord"
+
+
+DEFAULT_WAREHOUSE = Path("warehouse-data")
+
+
+@app.command()
+def run(
+    folder: Annotated[Path, typer.Argument(help="Folder with videos, sub-folders too.")],
+    warehouse: Warehouse = DEFAULT_WAREHOUSE,
+    models: Annotated[str, typer.Option(help="Models by name, with commas; see `moodreel models`.")] = "",
+    sample_fps: Annotated[float, typer.Option(help="Frames looked at in a second of video.")] = 5.0,
+    min_face_px: Annotated[int, typer.Option(help="Smallest face to find; larger is faster.")] = 20,
+    decoder: Annotated[Decoder, typer.Option(help="decord is an alternative to PyAV.")] = Decoder.PYAV,
+    no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Ray actors; 0 works in this process. Default: one a processor.")
+    ] = None,
+    purpose: Annotated[str | None, typer.Option(help="What the run is for; kept in the table runs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse what is new in FOLDER and commit it to the warehouse."""
+    from moodreel.flows.run import run_night
+    from moodreel.schemas.config import NightRequest
+
+    request = NightRequest(
+        folder=str(folder),
+        warehouse=str(warehouse),
+        models=tuple(name for name in models.split(",") if name),
+        sample_fps=sample_fps,
+        min_face_px=min_face_px,
+        decoder=decoder.value,
+        audio=not no_audio,
+        workers=workers,
+        purpose=purpose,
+    )
+    report = run_night(request)
+    if as_json:
+        print(json.dumps(report.summary.as_dict()))
+    else:
+        report.show()
+    if report.summary.counts.num_failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT.")],
+    warehouse: Warehouse = DEFAULT_WAREHOUSE,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.TABLE,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write instead of printing.")] = None,
+) -> None:
+    """Ask the warehouse in SQL, read-only."""
+    from moodreel.flows.answers import write_answer
+    from moodreel.warehouse.ask import ask
+
+    write_answer(ask(warehouse, query), format.value, output)
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """Say what is registered, how accurate it is and under which licence."""
+    from moodreel.flows.answers import show_models
+
+    show_models(as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say whether this machine is ready; exit 1 if not."""
+    from moodreel.flows.doctor import check_machine
+
+    if not check_machine(as_json):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A named recipe of tasks/recipes.py.")],
+    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet or a folder of class folders.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch.")] = False,
+    init: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
+) -> None:
+    """Train a frame classifier and write its weights and manifest."""
+    from moodreel.flows.training import run_training
+
+    run_training(recipe, data, out or Path("runs") / recipe, resume=resume, init=init)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A registered model.")],
+    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet or a folder of class folders.")],
+    split: Annotated[str | None, typer.Option(help="Rows of this split only.")] = None,
+    as_: Annotated[str | None, typer.Option("--as", help="grey48: reduce pictures to 48 px grey first.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on labelled faces."""
+    from moodreel.flows.answers import show_scores
+    from moodreel.tasks.evaluate import evaluate_model
+    from moodreel.tasks.labelled import read_labelled_faces
+
+    if as_ not in (None, "grey48"):
+        raise ValueError(f"--as {as_}: only grey48 is known")
+    show_scores(evaluate_model(model, read_labelled_faces(data, split), as_grey48=as_ == "grey48"), as_json)
+
+
+def main() -> None:
+    """Run the command line: a user's mistake is one line and exit 2, a failed run exit 1."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    sys.exit(_guarded(app))
+
+
+def _guarded(command: Callable[..., Any]) -> int:
+    try:
+        result = command(standalone_mode=False)
+    except typer.Exit as ending:
+        return int(ending.exit_code)
+    except ValueError as error:
+        print(f"moodreel: {_one_line(error)}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("moodreel: interrupted; what was committed stays, the next run goes on", file=sys.stderr)
+        return EXIT_FAILED
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's own complaints about options
+            print(f"moodreel: {error.format_message()}", file=sys.stderr)
+            return EXIT_USAGE
+        print(f"moodreel: {type(error).__name__}: {_one_line(error)}", file=sys.stderr)
+        return EXIT_FAILED
+    return result if isinstance(result, int) else 0
+
+
+def _one_line(error: Exception) -> str:
+    errors = getattr(error, "errors", None)
+    if callable(errors):  # pydantic's
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors())
+    return " ".join(str(error).split())

@@ -1,0 +1,106 @@
+"""The Prefect flow `nightly`: one task a video, retries for what is retryable, an artifact with the night's table."""
+
+import os
+from contextvars import ContextVar
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # telemetry would wait for a network that a night may not have
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task, exponential_backoff
+
+from moodreel.flows import progress
+from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night
+from moodreel.schemas.config import NightRequest
+from moodreel.schemas.reasons import RETRY_TONIGHT, VideoError
+from moodreel.tasks.plan import VideoWork
+
+
+# `moodreel run` plans before it starts Prefect at all, and hands its opened night over.
+_HANDED_OVER: ContextVar[tuple[Night, list[VideoWork]] | None] = ContextVar("handed_over", default=None)
+
+
+@flow(name="nightly", persist_result=False)
+def nightly(request: NightRequest) -> dict[str, object]:
+    """Analyse what is new in a folder and commit it to the warehouse.
+
+    Args:
+        request: folder, warehouse and settings.
+    """
+    handed_over = _HANDED_OVER.get()
+    if handed_over:
+        return _conduct(*handed_over)
+    with Night(request, str(flow_run.get_id()).replace("-", "")) as night:
+        return _conduct(night, night.plan())
+
+
+def conduct_opened(night: Night, work: list[VideoWork]) -> None:
+    """Run the flow over a night that is planned already."""
+    token = _HANDED_OVER.set((night, work))
+    try:
+        nightly(night.request)
+    finally:
+        _HANDED_OVER.reset(token)
+
+
+def _conduct(night: Night, work: list[VideoWork]) -> dict[str, object]:
+    if work:
+        _work_off(night, work)
+    _publish(night)
+    return night.summary().as_dict()
+
+
+def _work_off(night: Night, work: list[VideoWork]) -> None:
+    """Keep a few videos in work; a night of 15,000 must not be 15,000 waiting tasks."""
+    at_once = night.start_workers()
+    video = _video_task(night)
+    runner = ThreadPoolTaskRunner(max_workers=at_once)
+    with runner, progress.shown(work) as done:
+        pending: dict[PrefectFuture[None], VideoWork] = {}
+        for item in work:
+            if len(pending) == at_once:
+                done(_first_done(pending))
+            pending[video.with_options(task_run_name=_run_name(item)).submit(item.file.path, item)] = item
+        while pending:
+            done(_first_done(pending))
+
+
+def _video_task(night: Night) -> Task[[str, VideoWork], None]:
+    @task(
+        name="video",
+        retries=ATTEMPTS - 1,
+        retry_delay_seconds=exponential_backoff(backoff_factor=BACK_OFF_S),
+        retry_condition_fn=_is_retryable,
+        cache_policy=NO_CACHE,  # resume belongs to the warehouse
+        persist_result=False,
+    )
+    def video(path: str, work: VideoWork) -> None:
+        context = TaskRunContext.get()
+        night.analyse(work, attempt=context.task_run.run_count if context else 1)
+
+    return video
+
+
+def _is_retryable(task: Task[..., None], run: TaskRun, state: State[None]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, VideoError) and error.reason in RETRY_TONIGHT
+
+
+def _first_done(pending: dict[PrefectFuture[None], VideoWork]) -> VideoWork:
+    future = next(as_completed(list(pending)))
+    return pending.pop(future)
+
+
+def _run_name(work: VideoWork) -> str:
+    return os.path.basename(work.file.path).replace("{", "(").replace("}", ")")  # Prefect fills in what stands in braces
+
+
+def _publish(night: Night) -> None:
+    rows = [*night.closing_rows(), *({"path": path, "failed": str(error)} for path, error in night.tally.failed.items())]
+    create_table_artifact(key="night", table=rows, description=f"Run {night.run_id} over {night.request.folder}")
