@@ -46,7 +46,9 @@ def show_models(as_json: bool) -> None:
     """Print every registered model with its accuracy and licence."""
     manifests = [read_manifest(name) for name in REGISTERED]
     if as_json:
-        print(json.dumps([manifest.model_dump(mode="json") | {"model_id": manifest.model_id} for manifest in manifests]))
+        print(
+            json.dumps([manifest.model_dump(mode="json") | {"model_id": manifest.model_id} for manifest in manifests])
+        )
         return
     table = Table("model", "task", "version", "measured", "licence", "trained on")
     for manifest in manifests:

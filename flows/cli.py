@@ -1,7 +1,6 @@
 """The command line. Every command imports what it needs itself, so that --help answers at once."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -145,7 +144,6 @@ def evaluate(
 
 def main() -> None:
     """Run the command line: a user's mistake is one line and exit 2, a failed run exit 1."""
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     sys.exit(_guarded(app))
 
 

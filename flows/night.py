@@ -80,9 +80,7 @@ def analysis_config(request: NightRequest) -> AnalysisConfig:
     if not faces and default is not None:
         faces = (default,)
     return AnalysisConfig(
-        picture=PictureConfig(
-            sample_fps=request.sample_fps, min_face_px=request.min_face_px, decoder=request.decoder
-        ),
+        picture=PictureConfig(sample_fps=request.sample_fps, min_face_px=request.min_face_px, decoder=request.decoder),
         sound=SoundConfig() if request.audio else None,
         face_models=faces,
     )
@@ -118,7 +116,9 @@ class Night:
         start_run(self.lake, self.run_id, "nightly", self.request.model_dump_json(), self._code_version)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._workers:
             self._workers.close()
         if self._staging:

@@ -3,7 +3,9 @@
 import os
 from contextvars import ContextVar
 
-os.environ.setdefault("DO_NOT_TRACK", "1")  # telemetry would wait for a network that a night may not have
+# telemetry would wait for a network that a night may not have
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
@@ -20,7 +22,6 @@ from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import RETRY_TONIGHT, VideoError
 from moodreel.tasks.plan import VideoWork
-
 
 # `moodreel run` plans before it starts Prefect at all, and hands its opened night over.
 _HANDED_OVER: ContextVar[tuple[Night, list[VideoWork]] | None] = ContextVar("handed_over", default=None)
@@ -60,7 +61,7 @@ def _work_off(night: Night, work: list[VideoWork]) -> None:
     """Keep a few videos in work; a night of 15,000 must not be 15,000 waiting tasks."""
     at_once = night.start_workers()
     video = _video_task(night)
-    runner = ThreadPoolTaskRunner(max_workers=at_once)
+    runner: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(max_workers=at_once)
     with runner, progress.shown(work) as done:
         pending: dict[PrefectFuture[None], VideoWork] = {}
         for item in work:
@@ -98,9 +99,16 @@ def _first_done(pending: dict[PrefectFuture[None], VideoWork]) -> VideoWork:
 
 
 def _run_name(work: VideoWork) -> str:
-    return os.path.basename(work.file.path).replace("{", "(").replace("}", ")")  # Prefect fills in what stands in braces
+    """Name the task run after the file; Prefect would fill in what stands in braces."""
+    return os.path.basename(work.file.path).replace("{", "(").replace("}", ")")
 
 
 def _publish(night: Night) -> None:
-    rows = [*night.closing_rows(), *({"path": path, "failed": str(error)} for path, error in night.tally.failed.items())]
-    create_table_artifact(key="night", table=rows, description=f"Run {night.run_id} over {night.request.folder}")
+    failed: list[dict[str, object]] = [
+        {"path": path, "failed": str(error)} for path, error in night.tally.failed.items()
+    ]
+    create_table_artifact(
+        key="night",
+        table=[*night.closing_rows(), *failed],
+        description=f"Run {night.run_id} over {night.request.folder}",
+    )

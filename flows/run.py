@@ -47,7 +47,7 @@ def run_night(request: NightRequest) -> RunReport:
 
 def _through_prefect(night: Night, work: list[VideoWork]) -> None:
     # quiet unless asked: the flow's log lines would stand between the progress and the closing table
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     from moodreel.flows.nightly import conduct_opened
 
     conduct_opened(night, work)

@@ -28,7 +28,10 @@ def run_training(recipe: str, data: Path, out: Path, *, resume: bool, init: Path
     )
     probabilities = predict_grey(network, decode_grey(held_out.images, config.source_px), config.input_px)
     manifest = export_model(network, config, recipe, out, **_facts(recipe, data, held_out, probabilities))
-    print(f"{manifest.model_id}: accuracy {manifest.metrics['public_test_accuracy']:.4f}; {out}/{recipe}.toml", file=sys.stderr)
+    print(
+        f"{manifest.model_id}: accuracy {manifest.metrics['public_test_accuracy']:.4f}; {out}/{recipe}.toml",
+        file=sys.stderr,
+    )
 
 
 def _facts(recipe: str, data: Path, held_out: LabelledFaces, probabilities: Any) -> dict[str, object]:

@@ -66,21 +66,22 @@ class RayPool:
     def __init__(self, config: AnalysisConfig, num_workers: int, part_timeout_s: float = PART_TIMEOUT_S) -> None:
         import ray
 
-        from moodreel.flows.actor import Analyst
+        from moodreel.flows import actor
 
         self._ray: Any = ray
         self._part_timeout_s = part_timeout_s
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             address = os.environ.get("RAY_ADDRESS")
-            local = {} if address else {"num_cpus": num_workers, "object_store_memory": _OBJECT_STORE_BYTES}
-            ray.init(address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level="ERROR", **local)
+            local = {"num_cpus": num_workers, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **({} if address else local))
         self.num_workers = num_workers
-        self.actors = [Analyst.options(max_restarts=-1, max_task_retries=0).remote(config) for _ in range(num_workers)]
-        ray.get([actor.ready.remote() for actor in self.actors])
+        analyst: Any = actor.Analyst  # @ray.remote gives the class methods that types don't know
+        self.actors = [analyst.options(max_restarts=-1, max_task_retries=0).remote(config) for _ in range(num_workers)]
+        ray.get([one.ready.remote() for one in self.actors])
         self._idle: Queue[Any] = Queue()
-        for actor in self.actors:
-            self._idle.put(actor)
+        for one in self.actors:
+            self._idle.put(one)
         self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="unit")
 
     def probe(self, file: VideoFile) -> VideoInfo:

@@ -21,5 +21,3 @@ def build(drop_rate: float = 0.0) -> nn.Module:
         nn.Dropout(drop_rate),
         nn.Linear(32, NUM_LABELS),
     )
-
-

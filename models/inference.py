@@ -20,7 +20,9 @@ Images = NDArray[np.float32]
 class Classifier(Protocol):
     """(BATCH, 3, h, w) float32 normalised images to (BATCH, 7) float32 logits in the network's own order."""
 
-    def __call__(self, images: Images) -> NDArray[np.float32]: ...
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Run one batch."""
+        ...
 
 
 def load_classifier(manifest: Manifest, backend: Backend = "auto") -> Classifier:
@@ -124,7 +126,7 @@ def cache_folder() -> Path:
 
 def _network(manifest: Manifest):  # type: ignore[no-untyped-def]  # torch.nn.Module, imported only when it is needed
     from moodreel.models.networks import build_network
-    from moodreel.models.weights import load_weights
+    from moodreel.models.packing import load_weights
 
     network = build_network(manifest.network)
     network.load_state_dict(load_weights(checked_weights(manifest)))

@@ -3,7 +3,9 @@
 from typing import Final
 
 MEDIA_EXTENSIONS: Final = frozenset(
-    ".mp4 .m4v .mov .qt .3gp .3g2 .mj2 .mkv .webm .avi .divx .mpg .mpeg .mpe .m1v .m2v .vob .ts .mts .m2ts .gif".split()
+    {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2"}
+    | {".mkv", ".webm", ".avi", ".divx", ".gif", ".ts", ".mts", ".m2ts"}
+    | {".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob"}
 )
 # Playlists, subtitles, text, pictures and network protocols are left out on purpose: FFmpeg opens them all.
 ALLOWED_DEMUXERS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,gif"

@@ -1,6 +1,7 @@
 """Units to one video: faces get their numbers and persons, rows their keys."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from moodreel.schemas.config import AnalysisConfig
 from moodreel.schemas.tables import TABLES
 from moodreel.schemas.values import Outcome, StepKey, StepResult, UnitEnd
+from moodreel.tasks.crops import LOOK_BYTES
 from moodreel.tasks.persons import VideoFaces, number_persons
 from moodreel.tasks.plan import VideoWork
 
@@ -19,7 +21,9 @@ Columns = dict[str, pa.Array]
 class StagedRows(Protocol):
     """Where the units' rows are kept, in the order of the units."""
 
-    def batches(self, table: str, model: str | None = None, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: str, model: str | None = None, columns: list[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Yield all rows of a table, in order."""
         ...
 
@@ -46,18 +50,18 @@ def assemble_video(
     for key in sorted(work.steps, key=lambda key: (key.step, key.model_id or "")):
         if key.step == "audio_windows":
             assert sound is not None
-            tables = {"audio_windows": _reader("audio_windows", lambda key=key: _windows(work, key, staged))}
+            tables = {"audio_windows": _reader("audio_windows", partial(_windows, work, key, staged))}
             results.append(StepResult(key, sound.outcome, sound.detail, tables))
         else:
             assert ids is not None
             names = ("frames", "faces", "crops") if key.step == "faces" else ("face_emotions",)
-            tables = {name: _reader(name, lambda name=name, key=key: ids.rows(name, key)) for name in names}
+            tables = {name: _reader(name, partial(ids.rows, name, key)) for name in names}
             results.append(StepResult(key, how.outcome, how.detail, tables))
     return results
 
 
 class _FaceIds:
-    """Keys of a video's faces; 24 bytes a face are held, the rest streams by."""
+    """Keys of a video's faces; under 400 bytes a face are held, the rest streams by."""
 
     def __init__(self, video_id: str, config: AnalysisConfig, staged: StagedRows) -> None:
         self._video_id, self._staged = video_id, staged
@@ -66,7 +70,7 @@ class _FaceIds:
             staged.batches("faces", columns=["ts_s", "x0", "y0", "x1", "y1", "detection_score"]),
             ["ts_s", "x0", "y0", "x1", "y1", "detection_score"],
         )
-        looks = [np.frombuffer(look.as_py(), np.uint8) for b in staged.batches("faces", columns=["look"]) for look in b["look"]]
+        looks = [look.as_py() for batch in staged.batches("faces", columns=["look"]) for look in batch["look"]]
         self._ts_s = faces["ts_s"]
         video = VideoFaces(
             ts_s=frames["ts_s"],
@@ -75,7 +79,7 @@ class _FaceIds:
             frame=np.repeat(np.arange(len(frames["ts_s"])), frames["num_faces"].astype(np.int64)),
             boxes=np.stack([faces[corner] for corner in ("x0", "y0", "x1", "y1")], axis=1),
             scores=faces["detection_score"].astype(np.float32),
-            looks=np.stack(looks) if looks else np.zeros((0, 300), np.uint8),
+            looks=np.frombuffer(b"".join(looks), np.uint8).reshape(-1, LOOK_BYTES),
         )
         self._tracks = number_persons(video, config.picture.sample_fps)
 
@@ -88,10 +92,12 @@ class _FaceIds:
             columns = {name: batch[name] for name in batch.schema.names}
             here = slice(first, first + n)
             first += n
-            yield columns | _keys(n, self._video_id, key) | {
-                "face_id": pa.array(np.arange(here.start, here.stop), pa.int64()),
-                **({"track_id": pa.array(self._tracks[here]), "ts_s": pa.array(self._ts_s[here])} if table != "frames" else {}),
-            }
+            columns |= _keys(n, self._video_id, key)
+            if table != "frames":
+                columns["face_id"] = pa.array(np.arange(here.start, here.stop), pa.int64())
+                columns["track_id"] = pa.array(self._tracks[here], pa.int64())
+                columns["ts_s"] = pa.array(self._ts_s[here], pa.float64())
+            yield columns
 
 
 def _windows(work: VideoWork, key: StepKey, staged: StagedRows) -> Iterator[Columns]:
@@ -108,7 +114,7 @@ def _reader(table: str, rows: Callable[[], Iterator[Columns]]) -> Callable[[], p
     schema = TABLES[table].schema
 
     def read() -> pa.RecordBatchReader:
-        batches = (pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema) for columns in rows())
+        batches = (pa.RecordBatch.from_arrays([each[name] for name in schema.names], schema=schema) for each in rows())
         return pa.RecordBatchReader.from_batches(schema, batches)
 
     return read

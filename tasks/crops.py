@@ -10,6 +10,7 @@ from moodreel.schemas.config import PictureConfig
 
 _JPEG_QUALITY = 95
 LOOK_PX = 10
+LOOK_BYTES = LOOK_PX * LOOK_PX * 3
 
 
 def cut_crop(rgb: NDArray[np.uint8], box: NDArray[np.float64], config: PictureConfig) -> bytes:

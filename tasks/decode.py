@@ -16,6 +16,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from moodreel.schemas.config import PictureConfig
 from moodreel.schemas.reasons import Reason, VideoError
@@ -98,9 +99,10 @@ def sample_frames(path: str, config: PictureConfig, segment: Segment, errors: li
             yield sample
 
 
-def upright_rgb(picture: av.VideoFrame) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def upright_rgb(picture: av.VideoFrame) -> NDArray[np.uint8]:
     """Convert a frame of any pixel format to (h, w, 3) uint8 RGB, turned as its rotation tag says."""
-    rgb = picture.to_ndarray(format="rgb24", threads=1)
+    # with more threads the converter waits for them: 2.4 s instead of 0.3 for 300 frames on a busy machine
+    rgb: NDArray[np.uint8] = picture.to_ndarray(format="rgb24", threads=1).astype(np.uint8, copy=False)
     return np.ascontiguousarray(np.rot90(rgb, picture.rotation // 90)) if picture.rotation % 360 else rgb
 
 
@@ -134,7 +136,7 @@ def _seek_before(
         try:
             container.seek(floor(target / stream.time_base), stream=stream)
             first = next(frame for frame in container.decode(stream) if frame.pts is not None)
-            if first.pts * stream.time_base <= target:
+            if first.pts is not None and first.pts * stream.time_base <= target:
                 container.seek(floor(target / stream.time_base), stream=stream)
                 return
         except (av.FFmpegError, StopIteration):

@@ -102,7 +102,9 @@ def _walk(root: Path) -> Iterator[Path]:
 def _is_candidate(path: Path, root: Path) -> bool:
     if path.is_symlink() and not path.resolve().is_relative_to(root):
         if path.is_dir() or path.suffix.lower() in MEDIA_EXTENSIONS:
-            raise VideoError(Reason.OUTSIDE_FOLDER, f"{path} is a link that leaves the folder; not followed", "discover")
+            raise VideoError(
+                Reason.OUTSIDE_FOLDER, f"{path} is a link that leaves the folder; not followed", "discover"
+            )
         return False
     has_extension = path.suffix.lower() in MEDIA_EXTENSIONS
     try:

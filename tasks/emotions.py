@@ -40,8 +40,11 @@ def prepare_crop(crop: Image.Image, crop_margin: float, wanted: ImageInput) -> N
         (wanted.source_px, wanted.source_px), Image.Resampling.BILINEAR, (edge, edge, edge + keep, edge + keep)
     )
     picture = picture.resize((wanted.side_px, wanted.side_px), Image.Resampling.BILINEAR)
-    values = (np.asarray(picture, np.float32) / 255 - wanted.mean) / wanted.std
-    return np.broadcast_to(values, (3, *values.shape)) if values.ndim == 2 else values.transpose(2, 0, 1)
+    values = (np.asarray(picture, np.float32) / np.float32(255) - np.float32(wanted.mean)) / np.float32(wanted.std)
+    channels: NDArray[np.float32] = (
+        np.broadcast_to(values, (3, *values.shape)) if values.ndim == 2 else values.transpose(2, 0, 1)
+    )
+    return channels
 
 
 def emotion_rows(probabilities: NDArray[np.float32]) -> pa.Table:

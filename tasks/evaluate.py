@@ -35,7 +35,9 @@ class Scores:
     seconds: float
 
 
-def classify_faces(name: str, faces: LabelledFaces, *, as_grey48: bool = False, backend: Backend = "auto") -> NDArray[np.float32]:
+def classify_faces(
+    name: str, faces: LabelledFaces, *, as_grey48: bool = False, backend: Backend = "auto"
+) -> NDArray[np.float32]:
     """Return (n, 7) probabilities of labelled pictures, which are taken as cut to the face already."""
     classifier = EmotionClassifier(name, backend)
     margin = classifier.manifest.input.margin
@@ -86,7 +88,12 @@ def score(name: str, faces: LabelledFaces, probabilities: NDArray[np.float32], s
         macro_f1=float(f1[present].mean()),
         ece=float(ece),
         per_class={
-            label: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]), "n": int(n_true[i])}
+            label: {
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "n": int(n_true[i]),
+            }
             for i, label in enumerate(LABELS)
         },
         confusion=confusion.tolist(),

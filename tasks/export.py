@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from moodreel.models.weights import save_weights
+from moodreel.models.packing import save_weights
 from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import ImageInput, Manifest
 from moodreel.schemas.training import TrainingConfig

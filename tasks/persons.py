@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from trackers import ByteTrackTracker
 
-from moodreel.tasks.crops import LOOK_PX
+from moodreel.tasks.crops import LOOK_BYTES
 
 VIEW_PX = (32, 24)
 # A cut: the picture changes by more than this many grey levels on average, this many times as much as around it, and
@@ -50,7 +50,7 @@ class VideoFaces:
     def __post_init__(self) -> None:
         f, n = len(self.ts_s), len(self.frame)
         got = (self.change.shape, self.likeness.shape, self.boxes.shape, self.scores.shape, self.looks.shape)
-        expected = ((f,), (f,), (n, 4), (n,), (n, LOOK_PX * LOOK_PX * 3))
+        expected = ((f,), (f,), (n, 4), (n,), (n, LOOK_BYTES))
         if got != expected:
             raise ValueError(f"expected shapes {expected}, got {got}")
 

@@ -6,6 +6,8 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
+from av.container import InputContainer
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from moodreel.schemas.config import SAMPLE_RATE_HZ
@@ -63,10 +65,11 @@ def _mono(resampler: AudioResampler, frame: AudioFrame | None) -> Samples:
     return np.concatenate(pieces).clip(-1, 1) if pieces else np.zeros(0, np.float32)
 
 
-def _decode(container: av.container.InputContainer, errors: list[str]) -> Iterator[AudioFrame]:
+def _decode(container: InputContainer, errors: list[str]) -> Iterator[AudioFrame]:
     """Decode packet by packet, so that a damaged one costs itself only."""
-    stream = container.streams.best("audio") or container.streams.audio[0]
-    stream.thread_count = 1
+    streams = container.streams.audio
+    stream = next((one for one in streams if one.disposition & Disposition.default), streams[0])
+    stream.codec_context.thread_count = 1
     packets = container.demux(stream)
     while True:
         try:
@@ -77,7 +80,7 @@ def _decode(container: av.container.InputContainer, errors: list[str]) -> Iterat
             errors.append(f"the container breaks off: {error.strerror}")
             return
         try:
-            yield from packet.decode()
+            yield from (frame for frame in packet.decode() if isinstance(frame, AudioFrame))
         except av.FFmpegError as error:
             seconds = float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else 0.0
             errors.append(f"sound damaged near {seconds:.1f} s: {error.strerror}")

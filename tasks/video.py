@@ -17,10 +17,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from moodreel.schemas.config import AnalysisConfig
 from moodreel.schemas.reasons import Reason, VideoError
-from moodreel.schemas.values import Outcome, Part, Segment, Unit, UnitEnd, VideoFile, VideoInfo
+from moodreel.schemas.values import Faces, Outcome, Part, Segment, Unit, UnitEnd, VideoFile, VideoInfo
 from moodreel.tasks.acoustics import SoundAnalyst
 from moodreel.tasks.container import probe_video
 from moodreel.tasks.crops import cut_crop, look_of, open_crop
@@ -68,13 +69,15 @@ class VideoAnalyst:
             check_unchanged(unit.file)
             yield from self._picture(unit.file, unit.segment) if unit.segment else self._hear(unit.file)
         except MemoryError as error:
-            raise VideoError(Reason.OUT_OF_MEMORY, f"{unit.file.path}: the worker ran out of memory", "picture") from error
+            message = f"{unit.file.path}: the worker ran out of memory"
+            raise VideoError(Reason.OUT_OF_MEMORY, message, "picture" if unit.segment else "sound") from error
 
     def _picture(self, file: VideoFile, segment: Segment) -> Iterator[Part | UnitEnd]:
         errors: list[str] = []
         rows = PictureRows()
-        view = None
-        seen, faces = None, None
+        view: NDArray[np.float32] | None = None
+        seen: NDArray[np.uint8] | None = None
+        faces: Faces | None = None
         for sample in sample_frames(file.path, self.config.picture, segment, errors):
             frame, before = sample.frame, view
             view = view_of(frame.rgb)

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
@@ -79,10 +80,8 @@ class Lake:
             self._connection.close()
 
     def _roll_back(self) -> None:
-        try:
+        with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
             self._connection.execute("ROLLBACK")
-        except duckdb.Error:
-            pass  # a failed COMMIT has rolled back already
 
 
 def open_reader(folder: Path) -> duckdb.DuckDBPyConnection:

@@ -1,7 +1,7 @@
 """What the lake remembers of runs, sightings, failures and steps."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import duckdb
@@ -72,9 +72,7 @@ def known_contents(lake: Lake) -> dict[tuple[str, FileStamp], str]:
     return {(str(path), FileStamp(*stamp)): str(video_id) for path, *stamp, video_id in rows}  # type: ignore[arg-type]  # DuckDB's rows are untyped
 
 
-def record_failure(
-    lake: Lake, run_id: str, path: str, video_id: str | None, error: VideoError, attempt: int
-) -> None:
+def record_failure(lake: Lake, run_id: str, path: str, video_id: str | None, error: VideoError, attempt: int) -> None:
     """Write one failed attempt."""
     row = {
         "path": path,
@@ -130,7 +128,7 @@ def register_models(lake: Lake, manifests: Iterable[Manifest]) -> None:
         lake.transact(lambda connection: _insert(connection, "models", rows))
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Mapping[str, object]]) -> None:
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, object]]) -> None:
     names = [name for name, _, _ in TABLES[table].columns]
     places = ", ".join("?" * len(names))
     if rows:

@@ -67,7 +67,9 @@ class StagedVideo:
         """Return how many rows of a table all units gave."""
         return sum(pq.read_metadata(path).num_rows for path in self._folder.glob(f"{table}.*.parquet"))
 
-    def batches(self, table: str, model: str | None = None, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: str, model: str | None = None, columns: list[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Yield all rows of a table in the order of the units."""
         for path in sorted(self._folder.glob(f"{_stream(table, model)}.*.parquet")):
             with pq.ParquetFile(path) as file:
