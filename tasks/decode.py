@@ -149,7 +149,7 @@ def _sample_with_decord(path: str, sample_fps: float, segment: Segment) -> Itera
 
     try:
         yield from _walk_decord(decord.VideoReader(path, num_threads=1), sample_fps, segment)
-    except decord.DECORDError as error:
+    except (decord.DECORDError, RuntimeError) as error:
         message = f"decord cannot read {path}; leave out --decoder decord"
         raise VideoError(Reason.UNSUPPORTED_BY_DECODER, message, "picture") from error
 

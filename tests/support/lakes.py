@@ -1,0 +1,38 @@
+"""Compare two warehouses in the contract's sense."""
+
+from pathlib import Path
+
+import numpy as np
+from moodreel.schemas.tables import ALL_TABLES
+from moodreel.warehouse.lake import open_reader
+
+
+def all_rows(warehouse: Path) -> dict[str, list[dict[str, object]]]:
+    """Every table's rows without the columns that name a run, a time of day or an attempt, in a fixed order."""
+    connection = open_reader(warehouse)
+    found = {}
+    for table in ALL_TABLES:
+        if table.name == "sightings":  # a path seen once more in a repeated run is a new row by design
+            continue
+        kept = [name for name, _, _ in table.columns if name not in table.volatile]
+        distinct = "DISTINCT" if table.name in ("runs", "failures") else ""
+        sql = f"SELECT {distinct} {', '.join(kept)} FROM {table.name} ORDER BY ALL"
+        found[table.name] = connection.execute(sql).to_arrow_table().to_pylist()
+    connection.close()
+    return found
+
+
+def assert_equal(one: Path, other: Path) -> None:
+    """Fail at the first difference; probabilities and other reals may differ by 1e-5."""
+    left, right = all_rows(one), all_rows(other)
+    for table, rows in left.items():
+        if table == "runs":  # its config names the warehouse
+            continue
+        assert len(rows) == len(right[table]), f"{table}: {len(rows)} rows against {len(right[table])}"
+        for a, b in zip(rows, right[table], strict=True):
+            assert a.keys() == b.keys()
+            for name in a:
+                if isinstance(a[name], float | list) and a[name] and not isinstance(a[name][0] if isinstance(a[name], list) else 0.0, str):
+                    np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-5, err_msg=f"{table}.{name}")
+                else:
+                    assert a[name] == b[name], f"{table}.{name}: {a[name]!r} against {b[name]!r}"
