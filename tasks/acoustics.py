@@ -4,6 +4,7 @@ The sound of a video is one unit of work from its first sample, since the speech
 in every window it misses speech that it finds in one pass.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
 from math import floor
 
@@ -34,7 +35,9 @@ class SoundAnalyst:
         self.config = config
         # IS10 (Interspeech 2010 paralinguistic challenge, Schuller et al.), 1582 functionals
         self._smile = opensmile.Smile(opensmile.FeatureSet.IS10, opensmile.FeatureLevel.Functionals)
-        self._speech = load_silero_vad()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which silero's own loader uses
+            self._speech = load_silero_vad()
 
     def describe(self, sound: Iterable[Samples]) -> Iterator[pa.Table]:
         """Turn a stream of 16 kHz samples into rows of `audio_windows` without the key columns."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-from moodreel.flows.demo import SPEECH, package_file, pan, write_clip
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["SPEECH", "encode", "numbered", "portrait", "portrait_clip", "read_number", "write_clip"]
+from moodreel.flows.demo import SPEECH, package_file, pan, write_clip
+
+__all__ = ["SPEECH", "encode", "numbered", "pan_cut_pan", "portrait", "portrait_clip", "read_number", "write_clip"]
 
 Picture = NDArray[np.uint8]
 
@@ -21,8 +22,8 @@ def portrait() -> Picture:
 
 
 def portrait_clip(path: Path, seconds: float = 2.0, sound: Path | None = None, fps: int = 10) -> Path:
-    """A camera moving over the portrait."""
-    write_clip(path, pan(portrait(), round(seconds * fps), 320, 320), fps, sound)
+    """A camera moving over the portrait's head."""
+    write_clip(path, pan(portrait()[:260, 90:350], round(seconds * fps), 320, 320), fps, sound)
     return path
 
 
@@ -66,3 +67,9 @@ def encode(
             clip.mux(stream.encode(shown))
         clip.mux(stream.encode())
     return path
+
+
+def pan_cut_pan(count: int) -> Iterator[Picture]:
+    """Two shots of the portrait with a hard cut in the middle: the second is mirrored and turned to blue."""
+    for index, frame in enumerate(pan(portrait()[:260, 90:350], count, 320, 320)):
+        yield frame if index < count // 2 else np.ascontiguousarray(frame[:, ::-1, ::-1])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from moodreel.schemas.tables import ALL_TABLES
 from moodreel.warehouse.lake import open_reader
 
@@ -32,7 +33,11 @@ def assert_equal(one: Path, other: Path) -> None:
         for a, b in zip(rows, right[table], strict=True):
             assert a.keys() == b.keys()
             for name in a:
-                if isinstance(a[name], float | list) and a[name] and not isinstance(a[name][0] if isinstance(a[name], list) else 0.0, str):
+                if _is_real(a[name]):
                     np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-5, err_msg=f"{table}.{name}")
                 else:
                     assert a[name] == b[name], f"{table}.{name}: {a[name]!r} against {b[name]!r}"
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, list) and bool(value) and isinstance(value[0], float))

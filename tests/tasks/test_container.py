@@ -5,9 +5,10 @@ import av
 import numpy as np
 import pytest
 from clips import SPEECH, encode, numbered, write_clip
+from PIL import Image
+
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.tasks.container import probe_video
-from PIL import Image
 
 
 def reason_of(path: Path) -> Reason:

@@ -1,4 +1,5 @@
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -7,6 +8,7 @@ import pytest
 from clips import encode, numbered, read_number
 from hypothesis import given
 from hypothesis import strategies as st
+
 from moodreel.schemas.config import PictureConfig
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import Segment, VideoInfo
@@ -46,7 +48,9 @@ def test_variable_frame_rate_gives_the_first_frame_of_each_slot(tmp_path: Path) 
     times = [Fraction(n, 100) for n in (0, 3, 10, 21, 22, 39, 41, 100, 119, 121)]
     clip = encode(tmp_path / "a.mp4", numbered(10), times)
     # slots of 0.2 s: [0, .03, .10] [.21, .22, .39] [.41] [1.0, 1.19] [1.21]
-    assert numbers(clip) == [(pytest.approx(t, abs=2e-3), n) for t, n in [(0, 0), (0.21, 3), (0.41, 6), (1.0, 7), (1.21, 9)]]
+    assert numbers(clip) == [
+        (pytest.approx(t, abs=2e-3), n) for t, n in [(0, 0), (0.21, 3), (0.41, 6), (1.0, 7), (1.21, 9)]
+    ]
 
 
 def test_a_slow_video_gives_each_frame_once(tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ def test_no_duration_in_the_header_stays_one_segment() -> None:
 def test_segments_cover_every_slot_once(duration_s: float, fps: float, segment_s: float) -> None:
     segments = cut_segments(VideoInfo(duration_s, 25.0, 1, 1, "h264", None, 0), fps, segment_s)
     assert segments[0].first_slot == 0 and segments[-1].end_slot is None
-    for one, following in zip(segments, segments[1:], strict=False):
+    for one, following in pairwise(segments):
         assert one.end_slot == following.first_slot > one.first_slot
 
 

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import FileStamp
 from moodreel.tasks.discover import check_unchanged, discover_videos, stamp_file

@@ -5,10 +5,11 @@ import av
 import numpy as np
 import pytest
 from clips import SPEECH, numbered, write_clip
+from numpy.typing import NDArray
+
 from moodreel.schemas.config import SoundConfig
 from moodreel.tasks.acoustics import NUM_FEATURES, SoundAnalyst
 from moodreel.tasks.sound import has_sound, stream_sound
-from numpy.typing import NDArray
 
 RATE = 16_000
 
@@ -19,17 +20,25 @@ def analyst() -> SoundAnalyst:
 
 
 def with_sound(
-    path: Path, samples: NDArray[np.float32], rate: int, layout: str, codec: str, start_s: float = 0.0, seconds: float = 2
+    path: Path,
+    samples: NDArray[np.float32],
+    rate: int,
+    layout: str,
+    codec: str,
+    start_s: float = 0.0,
+    seconds: float = 2,
 ) -> Path:
     """A clip with (channels, n) float32 sound."""
     with av.open(str(path), "w") as out:
         picture = out.add_stream("mpeg4", rate=25)
         picture.width, picture.height, picture.pix_fmt = 160, 96, "yuv420p"
         track = out.add_stream(codec, rate=rate, layout=layout)
-        for frame in numbered(round(seconds * 25)):
+        for frame in numbered(50):
             out.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(picture.encode())
-        resampler = av.AudioResampler(track.format.name, layout, rate, frame_size=track.codec_context.frame_size or 1024)
+        resampler = av.AudioResampler(
+            track.format.name, layout, rate, frame_size=track.codec_context.frame_size or 1024
+        )
         sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
         sound.sample_rate, sound.pts, sound.time_base = rate, round(start_s * rate), Fraction(1, rate)
         for piece in [sound, None]:
