@@ -91,7 +91,7 @@ def _parquet_rows(source: Path, split: str | None) -> list[_Row]:
     votes = np.zeros((len(table), NUM_LABELS), np.float32)
     if set(VOTE_COLUMNS) <= set(table.columns):
         votes = table[list(VOTE_COLUMNS)].fillna(0).to_numpy(np.float32)
-        votes /= np.maximum(votes.sum(axis=1, keepdims=True), 1)
+        votes = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
     copies = table["copy_in_train"].fillna(False) if "copy_in_train" in table else [False] * len(table)
     return list(zip(table[picture], table["label_name"].astype(str), votes, map(bool, copies), strict=True))
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from moodreel.models.networks import build_network
 from moodreel.schemas.labels import NUM_LABELS
@@ -29,7 +29,6 @@ from moodreel.tasks.labelled import LabelledFaces, decode_grey
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
-_Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,8 @@ def train_classifier(
     network = build_network(config.network, config.drop_rate).to(memory_format=torch.channels_last)
     if init is not None:
         network.load_state_dict(load_file(init))
-    average = AveragedModel(network, multi_avg_fn=_ema(config.ema_decay), use_buffers=True)
+    ema = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=config.peak_rate,
@@ -118,22 +118,6 @@ def predict_grey(network: nn.Module, pixels: NDArray[np.uint8], input_px: int) -
             chunks.append(network(_normalise(images)).float().softmax(1))
     result: NDArray[np.float32] = torch.cat(chunks).numpy()
     return result
-
-
-def _ema(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
-    """Average weights over about 1 / (1 - decay) steps, fewer in the beginning, when the weights are still far off."""
-
-    @torch.no_grad()
-    def update(averages: _Tensors, currents: _Tensors, num_averaged: Tensor | int) -> None:
-        steps = int(num_averaged)
-        share = 1 - min(decay, (1 + steps) / (10 + steps))
-        floats = [(a, c) for a, c in zip(averages, currents, strict=True) if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in floats], [c for _, c in floats], share)
-        for average, current in zip(averages, currents, strict=True):
-            if not average.is_floating_point():
-                average.copy_(current)
-
-    return update
 
 
 def _train_epoch(

@@ -1,0 +1,146 @@
+import io
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from moodreel.schemas.labels import LABELS
+from moodreel.schemas.training import Augmentation
+from moodreel.tasks.augment import augment_faces
+from moodreel.tasks.evaluate import score
+from moodreel.tasks.export import export_model
+from moodreel.tasks.labelled import LabelledFaces, decode_grey, read_labelled_faces
+from moodreel.tasks.recipes import RECIPES
+from moodreel.tasks.train import CHECKPOINT, train_classifier
+
+FACTS = {
+    "version": "1", "licence": "none", "trained_on": "stripes", "trained_with": "a test",
+    "metrics": {"accuracy": 0.5}, "measured_with": "a test",
+}  # fmt: skip
+
+
+def stripes(count: int = 112) -> LabelledFaces:
+    """Pictures whose label is the direction of their stripes: easy to learn, the same each time."""
+    rng = np.random.default_rng(3)
+    labels = np.arange(count) % 7
+    images = []
+    y, x = np.mgrid[:48, :48]
+    for label in labels:
+        angle = label * np.pi / 7
+        wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 0.7 + rng.uniform(0, 6))
+        data = io.BytesIO()
+        Image.fromarray((wave * 100 + 128 + rng.normal(0, 10, (48, 48))).clip(0, 255).astype(np.uint8)).save(
+            data, "PNG"
+        )
+        images.append(data.getvalue())
+    return LabelledFaces(images, labels, np.zeros((count, 7), np.float32), np.zeros(count, bool), 0)
+
+
+def weights_of(network: torch.nn.Module) -> list[torch.Tensor]:
+    return [tensor.clone() for tensor in network.state_dict().values()]
+
+
+def test_training_learns_and_resume_equals_an_undisturbed_run(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    config = RECIPES["debug"]()
+    losses: list[float] = []
+    whole = train_classifier(
+        config, stripes(), stripes(), tmp_path / "a", on_epoch=lambda m: losses.append(m.train_loss)
+    )
+    assert losses[-1] < losses[0]
+
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=_train_and_die, args=(tmp_path / "b",))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    resumed = train_classifier(config, stripes(), stripes(), tmp_path / "b", resume=True)
+    for one, other in zip(weights_of(whole), weights_of(resumed), strict=True):
+        assert torch.equal(one, other)
+
+
+def _train_and_die(out: Path) -> None:
+    torch.set_num_threads(1)
+    train_classifier(
+        RECIPES["debug"](), stripes(), stripes(), out, on_epoch=lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    )
+
+
+def test_a_run_is_not_overwritten_and_not_mixed_with_another_recipe(tmp_path: Path) -> None:
+    config = RECIPES["debug"]().model_copy(update={"num_epochs": 1})
+    train_classifier(config, stripes(), stripes(), tmp_path)
+    assert (tmp_path / CHECKPOINT).is_file()
+    with pytest.raises(ValueError, match="--resume"):
+        train_classifier(config, stripes(), stripes(), tmp_path)
+    with pytest.raises(ValueError, match="another recipe"):
+        train_classifier(config.model_copy(update={"seed": 1}), stripes(), stripes(), tmp_path, resume=True)
+
+
+def test_init_starts_from_given_weights(tmp_path: Path) -> None:
+    config = RECIPES["debug"]().model_copy(update={"num_epochs": 1, "peak_rate": 1e-9})
+    first = train_classifier(RECIPES["debug"](), stripes(), stripes(), tmp_path / "a")
+    manifest = export_model(first, config, "debug", tmp_path, **FACTS)
+    again = train_classifier(config, stripes(), stripes(), tmp_path / "b", init=tmp_path / manifest.weights)
+    key = "11.weight"
+    torch.testing.assert_close(again.state_dict()[key], first.state_dict()[key], atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("name", sorted(Augmentation.model_fields))
+def test_every_augmentation_changes_the_batch(name: str) -> None:
+    nothing = Augmentation(**dict.fromkeys(Augmentation.model_fields, 0.0))
+    images = torch.rand(8, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+
+    def augmented(settings: Augmentation) -> torch.Tensor:
+        return augment_faces(images, 48, settings, torch.Generator().manual_seed(1))
+
+    torch.testing.assert_close(augmented(nothing), images, atol=1e-4, rtol=0)
+    changed = augmented(nothing.model_copy(update={name: 10.0 if name == "rotation_deg" else 0.5}))
+    assert (changed - images).abs().max() > 0.05
+    assert changed.min() >= 0 and changed.max() <= 1
+
+
+def test_labelled_faces_from_parquet_and_folders(tmp_path: Path) -> None:
+    data = stripes(14)
+    names = [LABELS[label] for label in data.labels]
+    names[0] = "contempt"
+    table = {"png": data.images, "label_name": names, "split": ["train", "test"] * 7, "fp_anger": [5] * 14}
+    votes = ("fp_disgust", "fp_fear", "fp_happiness", "fp_sadness", "fp_surprise", "fp_neutral")
+    pq.write_table(pa.table({**table, **{vote: [0] * 14 for vote in votes}}), tmp_path / "a.parquet")
+    read = read_labelled_faces(tmp_path / "a.parquet", "train")
+    assert (len(read.images), read.num_skipped) == (6, 1)
+    np.testing.assert_array_equal(read.votes, np.eye(7, dtype=np.float32)[[0] * 6])
+    with pytest.raises(ValueError, match="no split 'none'"):
+        read_labelled_faces(tmp_path / "a.parquet", "none")
+
+    for name, image in zip(names, data.images, strict=True):
+        (tmp_path / "faces" / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "faces" / name / f"{len(list((tmp_path / 'faces' / name).iterdir()))}.png").write_bytes(image)
+    folder = read_labelled_faces(tmp_path / "faces")
+    assert (len(folder.images), folder.num_skipped) == (13, 1)
+    assert decode_grey(folder.images, 24).shape == (13, 24, 24)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no picture"):
+        read_labelled_faces(tmp_path / "empty")
+
+
+def test_scores_of_known_guesses() -> None:
+    faces = stripes(14)
+    faces = LabelledFaces(faces.images, faces.labels, faces.votes, np.arange(14) < 7, 2)
+    guesses = np.full((14, 7), 0.05, np.float32)
+    guesses[np.arange(14), faces.labels] = 0.7
+    guesses[0] = np.roll(guesses[0], 1)  # one copy is taken for its neighbour
+    scores = score("m", faces, guesses, 1.0)
+    assert scores.accuracy == pytest.approx(13 / 14)
+    assert scores.accuracy_leak_free == 1.0
+    assert scores.uar == pytest.approx((0.5 + 6) / 7)
+    assert scores.macro_f1 == pytest.approx((2 / 3 + 4 / 5 + 5) / 7)
+    assert scores.ece == pytest.approx(abs(13 / 14 - 0.7), abs=1e-5)
+    assert (scores.n, scores.n_skipped, scores.confusion[0][:2]) == (14, 2, [1, 1])
+    assert scores.per_class["disgust"] == pytest.approx({"precision": 2 / 3, "recall": 1.0, "f1": 0.8, "n": 2})
