@@ -113,7 +113,8 @@ class Night:
         self._staging: StagingArea | None = None
 
     def __enter__(self) -> "Night":
-        start_run(self.lake, self.run_id, "nightly", self.request.model_dump_json(), self._code_version)
+        config = self.request.model_dump_json()
+        start_run(self.lake, self.run_id, "nightly", config, self._code_version, self.request.purpose)
         return self
 
     def __exit__(

@@ -61,7 +61,7 @@ class InProcess:
 
 
 class RayPool:
-    """Long-lived actors, one a processor; an actor that dies is started again and its video tried again."""
+    """Long-lived actors, one a processor; an actor that dies is replaced and its video tried again."""
 
     def __init__(self, config: AnalysisConfig, num_workers: int, part_timeout_s: float = PART_TIMEOUT_S) -> None:
         import ray
@@ -76,8 +76,9 @@ class RayPool:
             local = {"num_cpus": num_workers, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **({} if address else local))
         self.num_workers = num_workers
-        analyst: Any = actor.Analyst  # @ray.remote gives the class methods that types don't know
-        self.actors = [analyst.options(max_restarts=-1, max_task_retries=0).remote(config) for _ in range(num_workers)]
+        self._analyst: Any = actor.Analyst  # @ray.remote gives the class methods that types don't know
+        self._config = config
+        self.actors = [self._start_actor() for _ in range(num_workers)]
         ray.get([one.ready.remote() for one in self.actors])
         self._idle: Queue[Any] = Queue()
         for one in self.actors:
@@ -113,6 +114,16 @@ class RayPool:
         if self._owns_ray:
             self._ray.shutdown()
 
+    def _start_actor(self) -> Any:
+        return self._analyst.remote(self._config)
+
+    def _replace(self, actor: Any) -> Any:
+        """End an actor for good and start another; calls to it wait until its networks are loaded."""
+        self._ray.kill(actor)
+        new = self._start_actor()
+        self.actors[self.actors.index(actor)] = new
+        return new
+
     def _run(self, number: int, unit: Unit, on_part: OnPart) -> UnitEnd:
         with self._actor(unit.file.path, "picture" if unit.segment else "sound") as actor:
             stream = actor.analyse.options(
@@ -138,12 +149,13 @@ class RayPool:
         try:
             yield actor
         except errors.GetTimeoutError as error:
-            self._ray.kill(actor, no_restart=False)
+            actor = self._replace(actor)
             message = f"{path}: no result for {self._part_timeout_s:.0f} s"
             raise VideoError(Reason.TIMEOUT, message, stage) from error
         except errors.OutOfMemoryError as error:
             raise VideoError(Reason.OUT_OF_MEMORY, f"{path}: the worker ran out of memory", stage) from error
         except (errors.RayActorError, errors.WorkerCrashedError, errors.ObjectLostError) as error:
+            actor = self._replace(actor)
             raise VideoError(Reason.WORKER_LOST, f"{path}: its worker died", stage) from error
         except errors.RayTaskError as error:
             if isinstance(error.cause, VideoError):

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from moodreel.models.networks import build_network
+from moodreel.models.packing import load_weights
 from moodreel.schemas.labels import NUM_LABELS
 from moodreel.schemas.training import TrainingConfig
 from moodreel.tasks.augment import augment_faces
@@ -69,7 +69,7 @@ def train_classifier(
     torch.manual_seed(config.seed)
     network = build_network(config.network, config.drop_rate).to(memory_format=torch.channels_last)
     if init is not None:
-        network.load_state_dict(load_file(init))
+        network.load_state_dict(load_weights(init))
     ema = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
     optimizer = torch.optim.SGD(

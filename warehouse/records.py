@@ -13,7 +13,7 @@ from moodreel.schemas.values import FileStamp, RunCounts, StepKey, VideoFile
 from moodreel.warehouse.lake import Lake
 
 
-def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str) -> None:
+def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str, purpose: str | None = None) -> None:
     """Write the run's row as running; a row that stays so tells of a killed run."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
@@ -26,6 +26,7 @@ def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str
                     "flow": flow,
                     "started_at": _now(),
                     "state": "running",
+                    "purpose": purpose,
                     "config": config,
                     "code_version": code_version,
                 }

@@ -1,0 +1,140 @@
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from moodreel.schemas.tables import TABLES
+
+MOODREEL = str(Path(sys.executable).with_name("moodreel"))
+
+
+def moodreel(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([MOODREEL, *words], capture_output=True, text=True, cwd=cwd, timeout=280)
+
+
+@pytest.fixture(scope="module")
+def analysed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """A warehouse over the clips, made without Ray, and what the run said."""
+    warehouse = tmp_path_factory.mktemp("warehouse")
+    run = moodreel("run", str(clips), "--warehouse", str(warehouse), "--workers", "0", "--json")
+    assert run.returncode == 3, run.stderr
+    return warehouse, json.loads(run.stdout)
+
+
+def test_help_answers_at_once() -> None:
+    moodreel("--help")
+    started = time.monotonic()
+    help_text = moodreel("--help")
+    assert time.monotonic() - started < 0.5
+    assert help_text.returncode == 0 and "analyse at night" in help_text.stdout
+
+
+def test_the_options_are_those_we_decided_on() -> None:
+    """A new option is a decision: add it here, and a test that it has an effect."""
+    expected = {
+        "run": "--warehouse --models --sample-fps --min-face-px --decoder --no-audio --workers --purpose --json",
+        "sql": "--warehouse --format --output",
+        "models": "--json",
+        "doctor": "--json",
+        "train": "--data --out --resume --init",
+        "evaluate": "--data --split --as --json",
+    }
+    for command, options in expected.items():
+        found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", moodreel(command, "--help").stdout)) - {"--help"}
+        assert found == set(options.split()), command
+
+
+def test_json_is_all_that_is_printed_and_adds_up(analysed: tuple[Path, dict[str, object]]) -> None:
+    _, said = analysed
+    assert set(said) == {
+        *("run_id", "num_videos", "num_analysed", "num_skipped", "num_failed", "num_ignored"),
+        *("seconds", "video_seconds"),
+    }
+    counts = [said[name] for name in ("num_videos", "num_analysed", "num_skipped", "num_failed", "num_ignored")]
+    assert counts == [4, 3, 0, 1, 1]
+
+
+def test_a_second_run_does_nothing_in_seconds(clips: Path, analysed: tuple[Path, dict[str, object]]) -> None:
+    warehouse, _ = analysed
+    started = time.monotonic()
+    run = moodreel("run", str(clips), "--warehouse", str(warehouse), "--json")
+    assert time.monotonic() - started < 15
+    said = json.loads(run.stdout)
+    assert (run.returncode, said["num_analysed"], said["num_skipped"], said["num_failed"]) == (0, 0, 4, 0)
+
+
+def test_sql_in_every_format(analysed: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
+    warehouse, _ = analysed
+    query = "SELECT parse_filename(path) AS file, dominant_emotion, num_people FROM video_emotions ORDER BY file"
+
+    def asked(*words: str) -> str:
+        answer = moodreel("sql", query, "--warehouse", str(warehouse), *words)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    rows = json.loads(asked("--format", "json"))
+    assert [row["file"] for row in rows] == ["Gespräch 1.mp4", "mute.mkv", "numbers.mov"]
+    assert [(row["dominant_emotion"], row["num_people"]) for row in rows] == [("happy", 1), ("happy", 1), (None, 0)]
+    assert asked("--format", "csv").splitlines()[-1] == "numbers.mov,,0"
+    assert "Gespräch 1.mp4" in asked()
+    asked("--format", "parquet", "-o", str(tmp_path / "a.parquet"))
+    assert pq.read_table(tmp_path / "a.parquet").to_pylist() == rows
+    asked("--format", "csv", "-o", str(tmp_path / "a.csv"))
+    assert (tmp_path / "a.csv").read_text().startswith("file,dominant_emotion")
+
+
+def test_tables_hold_what_the_run_found(analysed: tuple[Path, dict[str, object]]) -> None:
+    warehouse, _ = analysed
+
+    def asked(query: str) -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = json.loads(
+            moodreel("sql", query, "--warehouse", str(warehouse), "--format", "json").stdout
+        )
+        return rows
+
+    steps = asked(
+        "SELECT parse_filename(path) AS file, outcome FROM steps JOIN videos USING (video_id)"
+        " WHERE step = 'audio_windows' ORDER BY file"
+    )
+    assert [row["outcome"] for row in steps] == ["ok", "none", "none"]
+    [failure] = asked("SELECT reason, retryable, stage, attempt FROM failures")
+    assert failure == {"reason": "not_a_video", "retryable": False, "stage": "probe", "attempt": 1}
+    assert asked("SELECT len(features) AS n FROM audio_windows LIMIT 1") == [{"n": 1582}]
+    for name, table in TABLES.items():
+        assert asked(f"SELECT * FROM {name} LIMIT 0") == []
+        assert table.columns
+
+
+def test_models_tells_accuracy_and_licences() -> None:
+    text = " ".join(moodreel("models").stdout.split())
+    assert "inception-resnet-v2" in text and "openSMILE" in text and "not for commercial" in text
+    [model, *_] = json.loads(moodreel("models", "--json").stdout)
+    assert model["metrics"]["public_test_accuracy"] >= 0.6
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "no/such/folder"), "name one that holds videos"),
+        (("run", ".", "--models", "none"), "registered are: inception-resnet-v2"),
+        (("run", ".", "--sample-fps", "0"), "sample_fps"),
+        (("run", ".", "--decoder", "vlc"), "decord"),
+        (("run",), "folder"),
+        (("sql", "SELECT 1", "--warehouse", "no/warehouse"), "moodreel run FOLDER"),
+        (("sql", "SELECT 1", "--format", "parquet"), "warehouse"),
+        (("train", "none", "--data", "x"), "there are: inception-resnet-v2"),
+        (("evaluate", "inception-resnet-v2", "--data", "no/file"), "no such file"),
+        (("evaluate", "none", "--data", "."), "holds no picture"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    run = moodreel(*words, cwd=tmp_path)
+    assert run.returncode == 2
+    assert says in run.stderr and run.stdout == ""
+    assert len(run.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [] or words[0] == "run"

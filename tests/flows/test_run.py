@@ -1,0 +1,187 @@
+"""Whole runs: the same tables by every way, whatever is killed, and only new work the next night."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from clips import portrait_clip
+from lakes import all_rows, assert_equal
+
+from moodreel.flows.night import Night
+from moodreel.flows.run import RunReport, run_night
+from moodreel.flows.workers import RayPool
+from moodreel.schemas.config import NightRequest
+from moodreel.schemas.reasons import Reason, VideoError
+from moodreel.warehouse.ask import ask
+
+MOODREEL = str(Path(sys.executable).with_name("moodreel"))
+
+
+def run(folder: Path, warehouse: Path, **settings: object) -> RunReport:
+    request = {"folder": str(folder), "warehouse": str(warehouse), "workers": 0, **settings}
+    return run_night(NightRequest.model_validate(request))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    warehouse = tmp_path_factory.mktemp("undisturbed")
+    counts = run(clips, warehouse).summary.counts
+    assert (counts.num_analysed, counts.num_failed, counts.num_ignored) == (3, 1, 1)
+    return warehouse
+
+
+def test_ray_and_prefect_give_the_same_tables_as_one_process(
+    clips: Path, undisturbed: Path, tmp_path: Path, prefect_home: Path
+) -> None:
+    report = run(clips, tmp_path, workers=2)
+    assert (report.summary.counts.num_analysed, report.summary.counts.num_failed) == (3, 1)
+    assert [row["people"] for row in report.rows] == [1, 0, 1]
+    assert_equal(undisturbed, tmp_path)
+
+
+def test_kill_9_in_the_middle_and_run_again(clips: Path, undisturbed: Path, tmp_path: Path) -> None:
+    command = [MOODREEL, "run", str(clips), "--warehouse", str(tmp_path), "--workers", "0"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.startswith("1/4"):  # one video is done, the next one has begun
+            break
+    time.sleep(0.2)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    committed = ask(tmp_path, "SELECT count(DISTINCT video_id) AS n FROM steps").to_pylist()[0]["n"]
+    report = run(clips, tmp_path)
+    assert report.summary.counts.num_analysed == 3 - committed
+    assert_equal(undisturbed, tmp_path)
+    assert not (tmp_path / "staging").exists() or list((tmp_path / "staging").iterdir()) == []
+
+
+def test_a_killed_actor_costs_a_retry_not_the_video(clips: Path, undisturbed: Path, tmp_path: Path) -> None:
+    request = NightRequest(folder=str(clips), warehouse=str(tmp_path), workers=1)
+    with Night(request) as night:
+        work = night.plan()
+        night.start_workers()
+        pool = night._workers
+        assert isinstance(pool, RayPool)
+        analyse = pool.analyse
+
+        def killing(units, on_part):  # type: ignore[no-untyped-def]  # the pool's own method, wrapped
+            def kill_at_first_part(number, part):  # type: ignore[no-untyped-def]
+                pool.analyse = analyse  # type: ignore[method-assign]  # only once
+                on_part(number, part)
+                pool._ray.kill(pool.actors[0])
+
+            return analyse(units, kill_at_first_part)
+
+        pool.analyse = killing  # type: ignore[method-assign]  # a real actor is killed at a known moment
+        face = next(item for item in work if item.file.path.endswith("1.mp4"))
+        with pytest.raises(VideoError) as caught:
+            night.analyse(face, attempt=1)
+        assert caught.value.reason is Reason.WORKER_LOST
+        for item in work:
+            if not item.file.path.endswith("notes.mp4"):
+                night.analyse(item, attempt=2)
+    rows = ask(tmp_path, "SELECT reason, retryable, attempt FROM failures").to_pylist()
+    assert rows == [{"reason": "worker_lost", "retryable": True, "attempt": 1}]
+    lost, whole = all_rows(tmp_path), all_rows(undisturbed)
+    for table in ("faces", "frames", "face_emotions", "audio_windows", "crops", "steps", "videos"):
+        assert lost[table] == whole[table], table
+
+
+def test_a_piece_that_takes_too_long_is_a_timeout_and_the_next_one_works(clips: Path, tmp_path: Path) -> None:
+    with Night(NightRequest(folder=str(clips), warehouse=str(tmp_path), workers=1)) as night:
+        work = {Path(item.file.path).name: item for item in night.plan()}
+        night.start_workers()
+        pool = night._workers
+        assert isinstance(pool, RayPool)
+        pool._part_timeout_s = 0.001
+        with pytest.raises(VideoError) as caught:
+            night.analyse(work["mute.mkv"], attempt=1)
+        assert caught.value.reason is Reason.TIMEOUT
+        pool._part_timeout_s = 120.0
+        night.analyse(work["mute.mkv"], attempt=2)
+        assert night.counts.num_analysed == 1 and night.counts.num_failed == 0
+
+
+def test_only_what_is_new_is_analysed(clips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    shutil.copytree(clips, folder)
+    run(folder, tmp_path / "w", audio=False)
+    shutil.copyfile(folder / "numbers.mov", folder / "a copy.mov")
+    again = run(folder, tmp_path / "w", audio=False).summary.counts
+    assert (again.num_analysed, again.num_skipped, again.num_failed) == (0, 5, 0)
+    portrait_clip(folder / "new.mp4", seconds=1)
+    third = run(folder, tmp_path / "w", audio=False).summary.counts
+    assert (third.num_analysed, third.num_skipped) == (1, 5)
+    with_sound = run(folder, tmp_path / "w").summary.counts
+    assert with_sound.num_analysed == 4
+    steps = ask(tmp_path / "w", "SELECT step, count(*) AS n FROM steps GROUP BY step ORDER BY step").to_pylist()
+    assert steps == [{"step": name, "n": 4} for name in ("audio_windows", "face_emotions", "faces")]
+
+
+@pytest.mark.parametrize("change", [{"sample_fps": 2.0}, {"min_face_px": 48}, {"decoder": "decord"}])
+def test_a_changed_setting_recomputes_and_the_views_follow(tmp_path: Path, change: dict[str, object]) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    portrait_clip(folder / "a.mp4", seconds=1)
+    run(folder, tmp_path / "w", audio=False)
+    counts = run(folder, tmp_path / "w", audio=False, **change).summary.counts
+    assert counts.num_analysed == 1
+    [row] = ask(tmp_path / "w", "SELECT num_frames FROM video_emotions").to_pylist()
+    assert row["num_frames"] == (2 if "sample_fps" in change else 5)
+    assert ask(tmp_path / "w", "SELECT count(DISTINCT config_id) AS n FROM frames").to_pylist() == [{"n": 2}]
+
+
+def test_bad_files_are_rows_with_reasons_and_the_rest_is_done(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    portrait_clip(folder / "good.mp4", seconds=1)
+    data = (folder / "good.mp4").read_bytes()
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("not a video\n" * 100)
+    (folder / "cut.mp4").write_bytes(data[: len(data) // 2])
+    (folder / "link.mp4").symlink_to("/etc/hosts")
+    report = run(folder, tmp_path / "w", purpose="test")
+    assert report.summary.counts.num_analysed == 1 and report.summary.counts.num_failed == 4
+    found = {Path(row["path"]).name: row["reason"] for row in ask(tmp_path / "w", "SELECT * FROM failures").to_pylist()}
+    expected = {"empty.mp4": "empty_file", "text.mp4": "not_a_video", "cut.mp4": "not_a_video"}
+    assert found == {**expected, "link.mp4": "outside_folder"}
+    again = run(folder, tmp_path / "w").summary.counts
+    assert (again.num_analysed, again.num_skipped, again.num_failed) == (0, 5, 0)
+    [row] = ask(tmp_path / "w", "SELECT purpose, config FROM runs ORDER BY started_at LIMIT 1").to_pylist()
+    assert row["purpose"] == "test" and json.loads(row["config"])["purpose"] == "test"
+
+
+@pytest.mark.parametrize("change", ["grows", "vanishes"])
+def test_a_file_that_changes_during_the_run_is_left_for_the_next_night(tmp_path: Path, change: str) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    clip = portrait_clip(folder / "a.mp4", seconds=1)
+    with Night(NightRequest(folder=str(folder), warehouse=str(tmp_path / "w"), workers=0)) as night:
+        [work] = night.plan()
+        night.start_workers()
+        assert night._workers is not None
+        analyse = night._workers.analyse
+
+        def and_change(units, on_part):  # type: ignore[no-untyped-def]  # the worker's own method, wrapped
+            ends = analyse(units, on_part)
+            if change == "grows":
+                clip.write_bytes(clip.read_bytes() + b"more")
+            else:
+                clip.unlink()
+            return ends
+
+        night._workers.analyse = and_change  # type: ignore[method-assign]  # a real change at a known moment
+        with pytest.raises(VideoError) as caught:
+            night.analyse(work, attempt=1)
+        assert caught.value.reason is (Reason.CHANGED if change == "grows" else Reason.VANISHED)
+    assert ask(tmp_path / "w", "SELECT count(*) AS n FROM steps").to_pylist() == [{"n": 0}]
+    assert ask(tmp_path / "w", "SELECT retryable FROM failures").to_pylist() == [{"retryable": True}]
+    if change == "grows":
+        assert run(folder, tmp_path / "w").summary.counts.num_analysed == 1
