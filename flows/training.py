@@ -38,7 +38,7 @@ def _facts(recipe: str, data: Path, held_out: LabelledFaces, probabilities: Any)
     scores = score(recipe, held_out, probabilities, 0.0)
     return {
         "version": VERSION,
-        "licence": "Apache-2.0 for the weights; FER2013's pictures are research data, check before commercial use",
+        "licence": "research use: the pictures of FER2013 belong to their photographers",
         "trained_on": "FER2013 train, FER+ votes as soft labels",
         "trained_with": f"moodreel train {recipe} --data {data.name}",
         "metrics": {

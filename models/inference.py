@@ -1,6 +1,7 @@
 """Run a registered frame classifier: OpenVINO on CPUs, torch on GPUs, always in full batches."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -98,21 +99,22 @@ class TorchClassifier:
 def ensure_ir(manifest: Manifest) -> Path:
     """Convert a network to OpenVINO's format once per machine; later processes need neither torch nor timm for it."""
     target = cache_folder() / f"{manifest.model_id}-{openvino.__version__.split('-')[0]}.xml"
-    weights = checked_weights(manifest)
+    checked_weights(manifest)
     with FileLock(target.with_suffix(".lock")):
         if not target.exists():
             import torch
 
             side = manifest.input.side_px
-            network = _network(manifest)
-            model = openvino.convert_model(network, example_input=torch.zeros(BATCH, 3, side, side))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which OpenVINO's converter uses
+                example = torch.zeros(BATCH, 3, side, side)
+                model = openvino.convert_model(_network(manifest), example_input=example)
             model.reshape([BATCH, 3, side, side])
             temporary = target.with_name(f"{target.stem}.tmp.xml")
             openvino.save_model(model, temporary, compress_to_fp16=False)
             # the .xml is what says "done", so it gets its name last
             os.replace(temporary.with_suffix(".bin"), target.with_suffix(".bin"))
             os.replace(temporary, target)
-    del weights
     return target
 
 

@@ -43,7 +43,13 @@ MEANING: Final[dict[Reason, str]] = {
 # Tried again within the night, since the cause may be gone a moment later.
 RETRY_TONIGHT: Final = frozenset({Reason.READ_ERROR, Reason.OUT_OF_MEMORY, Reason.WORKER_LOST, Reason.TIMEOUT})
 # Tried again by the next night; all others only when the bytes or the program's version change.
-RETRY_NEXT_NIGHT: Final = RETRY_TONIGHT | {Reason.PERMISSION_DENIED, Reason.VANISHED, Reason.CHANGED}
+RETRY_NEXT_NIGHT: Final = RETRY_TONIGHT | {
+    Reason.PERMISSION_DENIED,
+    Reason.VANISHED,
+    Reason.CHANGED,
+    Reason.UNSUPPORTED_BY_DECODER,  # the next run may use the other one
+    Reason.CRASH,  # a full disk looks like one
+}
 
 
 class VideoError(Exception):

@@ -217,3 +217,22 @@ ALL_TABLES: Final = (
     ),
 )
 TABLES: Final = {table.name: table for table in ALL_TABLES}
+
+
+def describe_tables() -> str:
+    """Return all tables with their columns as Markdown: what stands in docs/tables.md."""
+    lines = ["# Tables", "", "Written from `schemas/tables.py`; columns in italics may be NULL.", ""]
+    for table in ALL_TABLES:
+        lines += [
+            f"## {table.name}",
+            "",
+            f"A row is {table.grain}.",
+            "",
+            "| column | type | meaning |",
+            "| --- | --- | --- |",
+        ]
+        for name, kind, meaning in table.columns:
+            shown = f"*{name}*" if name in table.nullable else name
+            lines.append(f"| {shown} | {kind} | {meaning} |")
+        lines.append("")
+    return "\n".join(lines)

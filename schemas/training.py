@@ -37,6 +37,5 @@ class TrainingConfig(BaseModel):
     weight_decay: float = 1e-4
     vote_share: Share = 0.3  # of the target that the FER+ votes give; the rest is the label
     drop_rate: Share = 0.2
-    ema_decay: Share = 0.999
     seed: int = 0
     augmentation: Augmentation = Augmentation()

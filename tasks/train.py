@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from moodreel.models.networks import build_network
 from moodreel.models.packing import load_weights
@@ -33,7 +32,7 @@ METRICS = "metrics.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class EpochMetrics:
-    """One line of `metrics.jsonl`; accuracy is that of the averaged weights on the validation faces."""
+    """One line of `metrics.jsonl`; accuracy is measured on the validation faces."""
 
     epoch: int
     train_loss: float
@@ -51,7 +50,7 @@ def train_classifier(
     init: Path | None = None,
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
 ) -> nn.Module:
-    """Run a recipe and return the network with the averaged weights of its last epoch.
+    """Run a recipe and return the trained network.
 
     Args:
         config: the recipe.
@@ -70,8 +69,6 @@ def train_classifier(
     network = build_network(config.network, config.drop_rate).to(memory_format=torch.channels_last)
     if init is not None:
         network.load_state_dict(load_weights(init))
-    ema = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=config.peak_rate,
@@ -87,7 +84,7 @@ def train_classifier(
         pct_start=config.warm_share,
         cycle_momentum=False,
     )
-    parts: dict[str, Any] = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
     first_epoch = _load_checkpoint(out / CHECKPOINT, config, parts, resume)
 
     pixels, targets = decode_grey(train.images, config.source_px), _soft_targets(train, config.vote_share)
@@ -95,7 +92,7 @@ def train_classifier(
     for epoch in range(first_epoch, config.num_epochs):
         started = time.monotonic()
         loss = _train_epoch(config, epoch, pixels, targets, parts)
-        guess = predict_grey(average, held_out, config.input_px).argmax(1)
+        guess = predict_grey(network, held_out, config.input_px).argmax(1)
         metrics = EpochMetrics(
             epoch, loss, float((guess == validation.labels).mean()), round(time.monotonic() - started, 1)
         )
@@ -103,8 +100,7 @@ def train_classifier(
         with (out / METRICS).open("a") as lines:
             lines.write(json.dumps(asdict(metrics)) + "\n")
         on_epoch(metrics)
-    trained: nn.Module = average.module
-    return trained.eval()
+    return network.eval()
 
 
 def predict_grey(network: nn.Module, pixels: NDArray[np.uint8], input_px: int) -> NDArray[np.float32]:
@@ -140,7 +136,6 @@ def _train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]  # torch types it so
         parts["optimizer"].step()
         parts["schedule"].step()
-        parts["average"].update_parameters(network)
         total += loss.item()
     return total / num_steps
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 from clips import portrait_clip
-from moodreel.warehouse.ask import ask
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
+
+from moodreel.warehouse.ask import ask
 
 ROOT = Path(__file__).parents[2]
 PREFECT = str(Path(sys.executable).with_name("prefect"))
