@@ -15,9 +15,11 @@ from trackers import ByteTrackTracker
 from moodreel.tasks.crops import LOOK_BYTES
 
 VIEW_PX = (32, 24)
-# A cut: the picture changes by more than this many grey levels on average, this many times as much as around it, and
-# keeps little of its structure. Between the speakers of the test interviews changes are 13 to 53, likeness under 0.78.
-_CUT_CHANGE, _CUT_RATIO, _CUT_LIKENESS = 8.0, 5.0, 0.82
+# A cut: the picture changes by more than 8 grey levels on average, keeps little of its structure, and stands out among
+# its neighbours: 8 times as much, or 3 times if it changes by more than 25, which no movement did. Between the speakers
+# of the test interviews changes are 13 to 53 and 10 to 40 times their neighbours', sudden movements 9 to 19 and 3 to 7.
+_CUT_CHANGE, _CUT_RATIO, _CUT_LIKENESS = 8.0, 8.0, 0.82
+_BIG_CHANGE, _BIG_RATIO = 25.0, 3.0
 _NEIGHBOURS = 5  # frames on each side
 _GAP_S = 2.0  # how long a face may be lost and go on
 _SAME_LOOK = 0.96  # correlation of two looks: the same person after a cut 0.99, two speakers up to 0.945
@@ -78,7 +80,8 @@ def find_cuts(change: NDArray[np.float32], likeness: NDArray[np.float32]) -> NDA
             continue
         first = max(1, index - _NEIGHBOURS)  # frame 0 has nothing before it to differ from
         around = np.concatenate([change[first:index], change[index + 1 : index + 1 + _NEIGHBOURS]])
-        if len(around) == 0 or change[index] > _CUT_RATIO * np.median(around):
+        ratio = _BIG_RATIO if change[index] > _BIG_CHANGE else _CUT_RATIO
+        if len(around) == 0 or change[index] > ratio * np.median(around):
             cuts.append(index)
     return np.array(cuts, np.int64)
 
