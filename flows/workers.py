@@ -14,6 +14,7 @@ from moodreel.schemas.values import Part, Unit, UnitEnd, VideoFile, VideoInfo
 
 OnPart = Callable[[int, Part], None]
 PART_TIMEOUT_S: Final = 900.0  # between two pieces of a unit; a piece is a few seconds of work
+_START_TIMEOUT_S: Final = 600.0
 _PARTS_WAITING: Final = 4  # pieces that an actor may be ahead of the driver
 _OBJECT_STORE_BYTES: Final = 160 * 2**20  # pieces are small; Ray would take a third of the machine's memory
 
@@ -63,7 +64,12 @@ class InProcess:
 class RayPool:
     """Long-lived actors, one a processor; an actor that dies is replaced and its video tried again."""
 
-    def __init__(self, config: AnalysisConfig, num_workers: int, part_timeout_s: float = PART_TIMEOUT_S) -> None:
+    def __init__(self, config: AnalysisConfig, num_workers: int | None, part_timeout_s: float = PART_TIMEOUT_S) -> None:
+        """Start or join Ray and load the networks; None is one worker a processor of the machine or cluster.
+
+        Raises:
+            RuntimeError: the workers could not be started.
+        """
         import ray
 
         from moodreel.flows import actor
@@ -73,17 +79,24 @@ class RayPool:
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             address = os.environ.get("RAY_ADDRESS")
-            local = {"num_cpus": num_workers, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+            local = {
+                "num_cpus": num_workers or os.cpu_count(),
+                "object_store_memory": _OBJECT_STORE_BYTES,
+                "include_dashboard": False,
+            }
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **({} if address else local))
-        self.num_workers = num_workers
+        self.num_workers = num_workers or int(ray.cluster_resources()["CPU"])
         self._analyst: Any = actor.Analyst  # @ray.remote gives the class methods that types don't know
         self._config = config
-        self.actors = [self._start_actor() for _ in range(num_workers)]
-        ray.get([one.ready.remote() for one in self.actors])
+        self.actors = [self._start_actor() for _ in range(self.num_workers)]
+        try:
+            ray.get([one.ready.remote() for one in self.actors], timeout=_START_TIMEOUT_S)
+        except ray.exceptions.GetTimeoutError as error:
+            raise RuntimeError(f"Ray has no room for {self.num_workers} workers: ask for fewer --workers") from error
         self._idle: Queue[Any] = Queue()
         for one in self.actors:
             self._idle.put(one)
-        self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="unit")
+        self._threads = ThreadPoolExecutor(self.num_workers, thread_name_prefix="unit")
 
     def probe(self, file: VideoFile) -> VideoInfo:
         """See `Workers`."""
@@ -161,6 +174,9 @@ class RayPool:
             if isinstance(error.cause, VideoError):
                 raise error.cause from None
             raise VideoError(Reason.CRASH, f"{path}: {type(error.cause).__name__}: {error.cause}", stage) from error
+        except Exception:  # the driver's own trouble, a full disk say: the actor may be in the middle of a unit
+            actor = self._replace(actor)
+            raise
         finally:
             self._idle.put(actor)
 
@@ -169,7 +185,7 @@ def start_workers(config: AnalysisConfig, num_workers: int | None) -> Workers:
     """Start the workers that a request asks for; None is one a processor."""
     if num_workers == 0:
         return InProcess(config)
-    return RayPool(config, num_workers or os.cpu_count() or 1)
+    return RayPool(config, num_workers)
 
 
 def _drain(pieces: Iterator[Part | UnitEnd], number: int, on_part: OnPart) -> UnitEnd:

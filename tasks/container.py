@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -61,7 +62,7 @@ def probe_video(path: str) -> VideoInfo:
             width=frame.height if turned else frame.width,
             height=frame.width if turned else frame.height,
             video_codec=context.codec.canonical_name,
-            audio_codec=audio[0].codec_context.codec.canonical_name if audio else None,
+            audio_codec=_codec_name(audio[0]) if audio else None,
             rotation_deg=rotation,
         )
 
@@ -78,7 +79,7 @@ def choose_picture(container: InputContainer, path: str) -> VideoStream:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None
     ]
     if not moving:
-        raise VideoError(Reason.NO_VIDEO_STREAM, f"{path} holds no moving picture", "probe")
+        raise VideoError(Reason.NO_VIDEO_STREAM, f"{path} holds no moving picture that can be decoded", "probe")
     default = [stream for stream in moving if stream.disposition & Disposition.default]
     return (default or moving)[0]
 
@@ -88,6 +89,10 @@ def picture_start_s(container: InputContainer, stream: VideoStream) -> Fraction:
     if stream.start_time is not None and stream.time_base is not None:
         return stream.start_time * stream.time_base
     return Fraction(container.start_time or 0, av.time_base)
+
+
+def _codec_name(stream: AudioStream) -> str:
+    return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> av.VideoFrame:

@@ -73,7 +73,7 @@ def sample_frames(path: str, config: PictureConfig, segment: Segment, errors: li
         return
     with open_video(path, "picture") as container:
         stream = choose_picture(container, path)
-        # One thread: parallelism comes from processes, and PyAV with more threads gains nothing at these sizes.
+        # One thread: parallelism comes from processes.
         stream.thread_count = 1
         start = picture_start_s(container, stream)
         _seek_before(container, stream, start, segment, config.sample_fps)

@@ -52,7 +52,11 @@ def stream_sound(path: str, errors: list[str]) -> Iterator[Samples]:
                 piece = _mono(resampler, frame)
             except ValueError:  # the stream changed its rate or channels
                 resampler = AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
-                piece = _mono(resampler, frame)
+                try:
+                    piece = _mono(resampler, frame)
+                except (ValueError, av.FFmpegError) as error:
+                    errors.append(f"sound that can't be resampled: {error}")
+                    continue
             piece = piece[early:]
             position += len(piece)
             yield piece
@@ -69,6 +73,9 @@ def _decode(container: InputContainer, errors: list[str]) -> Iterator[AudioFrame
     """Decode packet by packet, so that a damaged one costs itself only."""
     streams = container.streams.audio
     stream = next((one for one in streams if one.disposition & Disposition.default), streams[0])
+    if stream.codec_context is None:
+        errors.append("there is no decoder for the sound")
+        return
     stream.codec_context.thread_count = 1
     packets = container.demux(stream)
     while True:

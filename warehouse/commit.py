@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from moodreel.schemas.tables import TABLES
 from moodreel.schemas.values import StepResult, VideoFile, VideoInfo
+from moodreel.warehouse.append import append_reader, append_rows
 from moodreel.warehouse.lake import Lake
 
 
@@ -35,8 +35,7 @@ def commit_video(
                 "size_bytes": file.stamp.size_bytes,
                 "analysed_at": now,
             }
-            names = [name for name, _, _ in TABLES["videos"].columns]
-            connection.execute(f"INSERT INTO videos VALUES ({_places(names)})", [row[name] for name in names])
+            append_rows(connection, "videos", [row])
         for result in results:
             key = [file.video_id, result.key.step, result.key.config_id, result.key.model_id]
             # another run may have committed it since this one planned
@@ -45,29 +44,23 @@ def commit_video(
                 continue
             num_rows = 0
             for table, reader in result.tables.items():
-                written = _append(connection, table, reader())
+                written = append_reader(connection, table, reader())
                 num_rows = written if table == result.key.step else num_rows
-            values = [*key, run_id, result.outcome.value, result.detail, num_rows, seconds, now]
-            connection.execute(f"INSERT INTO steps VALUES ({_places(values)})", values)
+            step = {
+                **asdict(result.key),
+                "video_id": file.video_id,
+                "run_id": run_id,
+                "outcome": result.outcome.value,
+                "detail": result.detail,
+                "num_rows": num_rows,
+                "seconds": seconds,
+                "committed_at": now,
+            }
+            append_rows(connection, "steps", [step])
 
     lake.transact(work)
-
-
-def _append(connection: duckdb.DuckDBPyConnection, table: str, rows: object) -> int:
-    """Insert an Arrow reader's rows by name and return their number; DuckDB takes them batch by batch."""
-    names = ", ".join(name for name, _, _ in TABLES[table].columns)
-    connection.register("staged_rows", rows)
-    try:
-        result = connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM staged_rows").fetchone()
-    finally:
-        connection.unregister("staged_rows")
-    return int(result[0]) if result else 0
 
 
 def _count(connection: duckdb.DuckDBPyConnection, source: str, values: list[str | None]) -> int:
     row = connection.execute(f"SELECT count(*) FROM {source}", values).fetchone()
     return int(row[0]) if row else 0
-
-
-def _places(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))

@@ -1,15 +1,15 @@
 """What the lake remembers of runs, sightings, failures and steps."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import duckdb
 
 from moodreel.schemas.manifest import Manifest
 from moodreel.schemas.reasons import VideoError
-from moodreel.schemas.tables import TABLES
 from moodreel.schemas.values import FileStamp, RunCounts, StepKey, VideoFile
+from moodreel.warehouse.append import append_rows
 from moodreel.warehouse.lake import Lake
 
 
@@ -17,7 +17,7 @@ def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str
     """Write the run's row as running; a row that stays so tells of a killed run."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        _insert(
+        append_rows(
             connection,
             "runs",
             [
@@ -64,7 +64,7 @@ def record_sightings(lake: Lake, run_id: str, files: Iterable[VideoFile]) -> Non
         }
         for file in files
     ]
-    lake.transact(lambda connection: _insert(connection, "sightings", rows))
+    lake.transact(lambda connection: append_rows(connection, "sightings", rows))
 
 
 def known_contents(lake: Lake) -> dict[tuple[str, FileStamp], str]:
@@ -86,7 +86,7 @@ def record_failure(lake: Lake, run_id: str, path: str, video_id: str | None, err
         "attempt": attempt,
         "failed_at": _now(),
     }
-    lake.transact(lambda connection: _insert(connection, "failures", [row]))
+    lake.transact(lambda connection: append_rows(connection, "failures", [row]))
 
 
 def hopeless_contents(lake: Lake, code_version: str) -> set[str]:
@@ -126,17 +126,7 @@ def register_models(lake: Lake, manifests: Iterable[Manifest]) -> None:
         if manifest.model_id not in known
     ]
     if rows:
-        lake.transact(lambda connection: _insert(connection, "models", rows))
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, object]]) -> None:
-    names = [name for name, _, _ in TABLES[table].columns]
-    places = ", ".join("?" * len(names))
-    if rows:
-        connection.executemany(
-            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})",
-            [[row.get(name) for name in names] for row in rows],
-        )
+        lake.transact(lambda connection: append_rows(connection, "models", rows))
 
 
 def _now() -> datetime:

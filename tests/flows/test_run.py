@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from clips import portrait_clip
 from lakes import all_rows, assert_equal
@@ -62,36 +63,25 @@ def test_kill_9_in_the_middle_and_run_again(clips: Path, undisturbed: Path, tmp_
     assert not (tmp_path / "staging").exists() or list((tmp_path / "staging").iterdir()) == []
 
 
-def test_a_killed_actor_costs_a_retry_not_the_video(clips: Path, undisturbed: Path, tmp_path: Path) -> None:
-    request = NightRequest(folder=str(clips), warehouse=str(tmp_path), workers=1)
-    with Night(request) as night:
-        work = night.plan()
-        night.start_workers()
-        pool = night._workers
-        assert isinstance(pool, RayPool)
-        analyse = pool.analyse
-
-        def killing(units, on_part):  # type: ignore[no-untyped-def]  # the pool's own method, wrapped
-            def kill_at_first_part(number, part):  # type: ignore[no-untyped-def]
-                pool.analyse = analyse  # type: ignore[method-assign]  # only once
-                on_part(number, part)
-                pool._ray.kill(pool.actors[0])
-
-            return analyse(units, kill_at_first_part)
-
-        pool.analyse = killing  # type: ignore[method-assign]  # a real actor is killed at a known moment
-        face = next(item for item in work if item.file.path.endswith("1.mp4"))
-        with pytest.raises(VideoError) as caught:
-            night.analyse(face, attempt=1)
-        assert caught.value.reason is Reason.WORKER_LOST
-        for item in work:
-            if not item.file.path.endswith("notes.mp4"):
-                night.analyse(item, attempt=2)
-    rows = ask(tmp_path, "SELECT reason, retryable, attempt FROM failures").to_pylist()
-    assert rows == [{"reason": "worker_lost", "retryable": True, "attempt": 1}]
-    lost, whole = all_rows(tmp_path), all_rows(undisturbed)
+@pytest.mark.timeout(400)
+def test_kill_9_of_a_ray_worker_costs_a_retry_not_the_night(
+    clips: Path, undisturbed: Path, tmp_path: Path, prefect_home: Path
+) -> None:
+    command = [MOODREEL, "run", str(clips), "--warehouse", str(tmp_path), "--workers", "1", "--json"]
+    night = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert night.stdout is not None and night.stderr is not None
+    for line in night.stderr:
+        if line.startswith("1/4"):
+            break
+    [actor] = [p for p in psutil.Process(night.pid).children(recursive=True) if "ray::Analyst" in p.name()]
+    actor.send_signal(signal.SIGKILL)
+    said = json.loads(night.communicate()[0])
+    assert (night.returncode, said["num_analysed"], said["num_failed"]) == (3, 3, 1)
+    lost = ask(tmp_path, "SELECT DISTINCT retryable, attempt FROM failures WHERE reason = 'worker_lost'").to_pylist()
+    assert lost == [{"retryable": True, "attempt": 1}]
+    one, other = all_rows(tmp_path), all_rows(undisturbed)
     for table in ("faces", "frames", "face_emotions", "audio_windows", "crops", "steps", "videos"):
-        assert lost[table] == whole[table], table
+        assert one[table] == other[table], table
 
 
 def test_a_piece_that_takes_too_long_is_a_timeout_and_the_next_one_works(clips: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from clips import SPEECH, encode, pan_cut_pan, portrait_clip
+from clips import SPEECH, encode, numbered, pan_cut_pan, portrait_clip
 
 from moodreel.models.registry import DEFAULTS
 from moodreel.schemas.config import AnalysisConfig, SoundConfig
@@ -94,6 +94,7 @@ def test_sound_outcomes_are_none_silent_and_ok(analyst: VideoAnalyst, tmp_path: 
     silence = tmp_path / "silence.wav"
     _write_silence(silence)
     assert outcome(portrait_clip(_in(tmp_path, "silent"), 1, silence)) is Outcome.SILENT
+    assert outcome(_with_unknown_sound(_in(tmp_path, "unknown", "a.avi"))) is Outcome.BROKEN
     broken = portrait_clip(_in(tmp_path, "broken", "a.avi"), 1)
     _add_rubble_sound(broken)
     assert outcome(broken) is Outcome.BROKEN
@@ -112,6 +113,25 @@ def _write_silence(path: Path) -> None:
         out.setsampwidth(2)
         out.setframerate(16_000)
         out.writeframes(bytes(2 * 32_000))
+
+
+def _with_unknown_sound(path: Path) -> Path:
+    """A clip whose sound says that it is of a kind that nobody decodes."""
+    import av
+
+    with av.open(str(path), "w") as out:
+        picture, track = out.add_stream("mjpeg", rate=5), out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        picture.width, picture.height, picture.pix_fmt = 160, 96, "yuvj420p"
+        for frame in numbered(5):
+            out.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 16_000
+        out.mux([*picture.encode(), *track.encode(sound), *track.encode()])
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"strf") + 8
+    data[at : at + 2] = b"\x77\x77"
+    path.write_bytes(data)
+    return path
 
 
 def _add_rubble_sound(path: Path) -> None:

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -188,3 +189,11 @@ def test_a_folder_that_is_no_warehouse_is_refused(tmp_path: Path) -> None:
     (tmp_path / "catalog.sqlite").write_text("something else")
     with pytest.raises((WarehouseError, duckdb.Error)):
         Lake(tmp_path)
+
+
+def test_ten_thousand_sightings_take_seconds(lake: Lake) -> None:
+    files = [file(f"{number:05d}") for number in range(10_000)]
+    started = time.monotonic()
+    record_sightings(lake, "r", files)
+    assert len(known_contents(lake)) == 10_000
+    assert time.monotonic() - started < 5
