@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,7 +71,8 @@ def run(
         workers=workers,
         purpose=purpose,
     )
-    report = run_night(request)
+    with redirect_stdout(sys.stderr):  # Ray prints what becomes of its workers
+        report = run_night(request)
     if as_json:
         print(json.dumps(report.summary.as_dict()))
     else:
