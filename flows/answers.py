@@ -51,6 +51,7 @@ def show_models(as_json: bool) -> None:
         )
         return
     table = Table("model", "task", "version", "measured", "licence", "trained on")
+    table.columns[0].no_wrap = True
     for manifest in manifests:
         default = " (default)" if DEFAULTS[manifest.task] == manifest.name else ""
         measured = "\n".join(f"{name} {value:.4f}" for name, value in manifest.metrics.items())

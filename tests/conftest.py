@@ -6,6 +6,7 @@ import pytest
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # its last words come when pytest has closed the output
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

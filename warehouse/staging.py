@@ -72,8 +72,9 @@ class StagedVideo:
     ) -> Iterator[pa.RecordBatch]:
         """Yield all rows of a table in the order of the units."""
         for path in sorted(self._folder.glob(f"{_stream(table, model)}.*.parquet")):
-            with pq.ParquetFile(path) as file:
-                yield from file.iter_batches(batch_size=1024, columns=columns)
+            # without pre_buffer, which would read the whole file at once
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                yield from file.iter_batches(batch_size=256, columns=columns)
 
     def remove(self) -> None:
         """Forget the video."""

@@ -37,6 +37,7 @@ def server(prefect_home: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_LOGGING_LEVEL": "INFO",
     }
     with _started([PREFECT, "server", "start", "--no-ui", "--port", str(port)], environment, tmp_path / "server.log"):
         _wait(lambda: _prefect(environment, "work-pool", "ls").returncode == 0, 90, "the server answers")
@@ -77,15 +78,17 @@ def _wait(is_so: object, seconds: float, what: str) -> None:
 
 
 async def _runs(api: str) -> list[FlowRun]:
+    """The runs of the deployment; other tests may have left runs of the flow itself."""
     async with PrefectClient(api) as client:
-        return await client.read_flow_runs()
+        return [run for run in await client.read_flow_runs() if run.deployment_id]
 
 
 async def _report(api: str, run: FlowRun) -> tuple[dict[str, str], list[dict[str, object]]]:
     """The task runs' states by name, and the night's artifact."""
     async with PrefectClient(api) as client:
         tasks = await client.read_task_runs()
-        [artifact] = await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["night"])))
+        artifacts = await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["night"])))
+        [artifact] = [artifact for artifact in artifacts if artifact.flow_run_id == run.id]
         states = {task.name: task.state_name or "" for task in tasks if task.flow_run_id == run.id}
         return states, json.loads(str(artifact.data))
 

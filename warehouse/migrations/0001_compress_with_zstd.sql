@@ -1,1 +1,0 @@
-CALL lake.set_option('parquet_compression', 'zstd');
