@@ -142,7 +142,8 @@ class Night:
         planned = plan_videos(found.files, wanted_steps(self.config), committed_steps(self.lake), hopeless)
         self._num_skipped = planned.num_skipped + len(found.refused) - len(self.tally.failed)
         self._num_ignored = found.num_ignored
-        return planned.work
+        # the largest first: a long video begun last would leave the other workers idle at the end
+        return sorted(planned.work, key=lambda work: -work.file.stamp.size_bytes)
 
     def start_workers(self) -> int:
         """Load the networks; return how many videos may be in work at once."""
