@@ -50,16 +50,14 @@ def show_models(as_json: bool) -> None:
             json.dumps([manifest.model_dump(mode="json") | {"model_id": manifest.model_id} for manifest in manifests])
         )
         return
-    table = Table("model", "task", "version", "measured", "licence", "trained on")
-    table.columns[0].no_wrap = True
-    for manifest in manifests:
-        default = " (default)" if DEFAULTS[manifest.task] == manifest.name else ""
-        measured = "\n".join(f"{name} {value:.4f}" for name, value in manifest.metrics.items())
-        table.add_row(
-            manifest.name + default, manifest.task, manifest.version, measured, manifest.licence, manifest.trained_on
-        )
     console = Console()
-    console.print(table)
+    for manifest in manifests:
+        default = ", the default" if DEFAULTS[manifest.task] == manifest.name else ""
+        measured = ", ".join(f"{name} {value:.4f}" for name, value in manifest.metrics.items())
+        console.print(f"[bold]{manifest.name}[/bold] version {manifest.version} ({manifest.task}{default})")
+        console.print(f"  measured    {measured}\n              by {manifest.measured_with}", soft_wrap=True)
+        console.print(f"  licence     {manifest.licence}", soft_wrap=True)
+        console.print(f"  trained on  {manifest.trained_on}\n", soft_wrap=True)
     console.print("The sound features come from openSMILE, which is free for research but not for commercial use.")
 
 

@@ -160,7 +160,7 @@ def _guarded(command: Callable[..., Any]) -> int:
     except KeyboardInterrupt:
         print("moodreel: interrupted; what was committed stays, the next run goes on", file=sys.stderr)
         return EXIT_FAILED
-    except Exception as error:
+    except Exception as error:  # whatever it was, a user gets one line and an exit code
         if hasattr(error, "format_message"):  # click's own complaints about options
             print(f"moodreel: {error.format_message()}", file=sys.stderr)
             return EXIT_USAGE
