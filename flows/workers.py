@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Queue
 from typing import Any, Final, Protocol
 
@@ -12,6 +13,7 @@ from moodreel.schemas.config import AnalysisConfig
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import Part, Unit, UnitEnd, VideoFile, VideoInfo
 
+_RAY_TOKEN: Final = Path.home() / ".ray" / "auth_token"
 OnPart = Callable[[int, Part], None]
 PART_TIMEOUT_S: Final = 900.0  # between two pieces of a unit; a piece is a few seconds of work
 _START_TIMEOUT_S: Final = 600.0
@@ -70,6 +72,9 @@ class RayPool:
         Raises:
             RuntimeError: the workers could not be started.
         """
+        if os.environ.get("RAY_ADDRESS") and _RAY_TOKEN.is_file():
+            # `ray start` makes clusters that want the token, and ray.init does not send it by itself
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
 
         from moodreel.flows import actor

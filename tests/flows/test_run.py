@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -43,6 +45,43 @@ def test_ray_and_prefect_give_the_same_tables_as_one_process(
     report = run(clips, tmp_path, workers=2)
     assert (report.summary.counts.num_analysed, report.summary.counts.num_failed) == (3, 1)
     assert [row["people"] for row in report.rows] == [1, 0, 1]
+    assert_equal(undisturbed, tmp_path)
+
+
+def test_ray_address_takes_a_cluster(clips: Path, undisturbed: Path, tmp_path: Path, prefect_home: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    port = ["--port", address.split(":")[1]]
+    small = [
+        "--num-cpus",
+        "2",
+        "--object-store-memory",
+        "200000000",
+        "--include-dashboard=false",
+        "--disable-usage-stats",
+    ]
+    head = subprocess.Popen(
+        [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", *port, *small],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        time.sleep(8)
+        command = [MOODREEL, "run", str(clips), "--warehouse", str(tmp_path), "--json"]
+        environment = {**os.environ, "RAY_ADDRESS": address}
+        night = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+        assert night.returncode == 3, night.stderr
+        assert json.loads(night.stdout)["num_analysed"] == 3
+        assert head.poll() is None, "the cluster is not ours to end"
+    finally:
+        members = psutil.Process(head.pid).children(recursive=True)
+        os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
+        for member in members:  # some have a group of their own
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
     assert_equal(undisturbed, tmp_path)
 
 
