@@ -81,7 +81,7 @@ def _lake() -> str:
 def _ray() -> str:
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         return f"a cluster of {len(ray.nodes())} node answers"
     finally:

@@ -89,7 +89,10 @@ class RayPool:
                 "object_store_memory": _OBJECT_STORE_BYTES,
                 "include_dashboard": False,
             }
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **({} if address else local))
+            # "local": without it Ray would join whatever cluster was last started on this machine
+            ray.init(
+                address=address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else local)
+            )
         self.num_workers = num_workers or int(ray.cluster_resources()["CPU"])
         self._analyst: Any = actor.Analyst  # @ray.remote gives the class methods that types don't know
         self._config = config
