@@ -48,7 +48,7 @@ def _processor() -> str:
     import openvino
 
     native = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    kind = "bfloat16" if "BF16" in native else "float32 (no native bfloat16: about a third of the speed)"
+    kind = "bfloat16" if "BF16" in native else "float32 (no native bfloat16, so slower)"
     return f"{os.cpu_count()} processors, networks run in {kind}"
 
 

@@ -10,7 +10,7 @@ from clips import SPEECH, portrait_clip
 
 from moodreel.flows.run import run_night
 from moodreel.schemas.config import NightRequest
-from moodreel.schemas.reasons import MEANING, Reason
+from moodreel.schemas.reasons import MEANING, RETRY_NEXT_NIGHT, RETRY_TONIGHT, Reason
 from moodreel.schemas.tables import describe_tables
 from moodreel.warehouse.ask import ask
 
@@ -58,7 +58,14 @@ def test_the_readmes_two_commands_are_targets_of_the_makefile() -> None:
 def test_tables_and_reasons_are_documented_as_declared() -> None:
     assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == describe_tables()
     reasons = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| (\w+) \| (.*?) \|", reasons, re.M)[1:] == [(r.value, MEANING[r]) for r in Reason]
+    rows = re.findall(r"^\| (\w+) \| (.*?) \| (.*?) \|", reasons, re.M)[1:]
+    assert rows == [(reason.value, MEANING[reason], _tried_again(reason)) for reason in Reason]
+
+
+def _tried_again(reason: Reason) -> str:
+    if reason in RETRY_TONIGHT:
+        return "this night and the next"
+    return "the next night" if reason in RETRY_NEXT_NIGHT else "when bytes or version change"
 
 
 def test_the_files_to_read_first_exist_and_tell_their_story() -> None:
