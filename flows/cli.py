@@ -136,8 +136,8 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled faces."""
     from moodreel.flows.answers import show_scores
-    from moodreel.tasks.evaluate import evaluate_model
-    from moodreel.tasks.labelled import read_labelled_faces
+    from moodreel.tasks.learning.evaluate import evaluate_model
+    from moodreel.tasks.learning.labelled import read_labelled_faces
 
     if as_ not in (None, "grey48"):
         raise ValueError(f"--as {as_}: only grey48 is known")

@@ -2,13 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from moodreel.tasks.evaluate import score
-from moodreel.tasks.export import export_model
-from moodreel.tasks.labelled import LabelledFaces, decode_grey, read_labelled_faces
-from moodreel.tasks.recipes import RECIPES
-from moodreel.tasks.train import EpochMetrics, predict_grey, train_classifier
+from moodreel.schemas.training import TrainingConfig
+from moodreel.tasks.learning.evaluate import Scores, score
+from moodreel.tasks.learning.examples import FaceExamples
+from moodreel.tasks.learning.export import export_model
+from moodreel.tasks.learning.labelled import read_labelled_faces
+from moodreel.tasks.learning.recipes import RECIPES
+from moodreel.tasks.learning.train import EpochMetrics, predict, train_classifier
 
 VERSION = "1"
 
@@ -19,23 +20,38 @@ def run_training(recipe: str, data: Path, out: Path, *, resume: bool, init: Path
     Raises:
         ValueError: no recipe has that name, or the data can't be used.
     """
-    if recipe not in RECIPES:
-        raise ValueError(f"no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
-    config = RECIPES[recipe]()
+    config = find_recipe(recipe)
     train, held_out = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
-    network = train_classifier(
-        config, train, held_out, out, resume=resume, init=init, on_epoch=lambda epoch: _tell(epoch, config.num_epochs)
+    validation = FaceExamples(held_out, config)
+    trained = train_classifier(
+        config,
+        FaceExamples(train, config),
+        validation,
+        out,
+        resume=resume,
+        init=init,
+        on_epoch=lambda epoch: _tell(epoch, config.num_epochs),
     )
-    probabilities = predict_grey(network, decode_grey(held_out.images, config.source_px), config.input_px)
-    manifest = export_model(network, config, recipe, out, **_facts(recipe, data, held_out, probabilities))
+    scores = score(recipe, held_out, predict(trained.network, validation, config), 0.0)
+    manifest = export_model(trained.network, config, recipe, out, **_facts(recipe, data, scores))
     print(
         f"{manifest.model_id}: accuracy {manifest.metrics['public_test_accuracy']:.4f}; {out}/{recipe}.toml",
         file=sys.stderr,
     )
 
 
-def _facts(recipe: str, data: Path, held_out: LabelledFaces, probabilities: Any) -> dict[str, object]:
-    scores = score(recipe, held_out, probabilities, 0.0)
+def find_recipe(name: str) -> TrainingConfig:
+    """Return a recipe's configuration.
+
+    Raises:
+        ValueError: no recipe has that name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r}; there are: {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def _facts(recipe: str, data: Path, scores: Scores) -> dict[str, object]:
     return {
         "version": VERSION,
         "licence": "research use: the pictures of FER2013 belong to their photographers",
@@ -52,8 +68,9 @@ def _facts(recipe: str, data: Path, held_out: LabelledFaces, probabilities: Any)
 
 
 def _tell(epoch: EpochMetrics, num_epochs: int) -> None:
+    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in epoch.losses.items())
     print(
-        f"epoch {epoch.epoch + 1}/{num_epochs}: train loss {epoch.train_loss:.3f}, accuracy {epoch.accuracy:.4f}, "
+        f"epoch {epoch.epoch + 1}/{num_epochs}: loss {losses}, accuracy {epoch.accuracy:.4f}, "
         f"{epoch.seconds:.0f} s, about {epoch.seconds * (num_epochs - epoch.epoch - 1) / 60:.0f} min left",
         file=sys.stderr,
         flush=True,

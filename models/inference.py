@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import openvino
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from moodreel.models.registry import checked_weights
 from moodreel.schemas.manifest import Manifest
+
+if TYPE_CHECKING:  # torch is imported only when it is needed
+    from torch import nn
 
 BATCH = 16  # fixed and padded, so that a face's probabilities do not depend on its neighbours
 Backend = Literal["auto", "openvino", "torch"]
@@ -85,7 +88,7 @@ class TorchClassifier:
         import torch
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = _network(manifest).to(self._device)
+        self._network = load_network(manifest).to(self._device)
 
     def __call__(self, images: Images) -> NDArray[np.float32]:
         """See `Classifier`."""
@@ -108,7 +111,7 @@ def ensure_ir(manifest: Manifest) -> Path:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which OpenVINO's converter uses
                 example = torch.zeros(BATCH, 3, side, side)
-                model = openvino.convert_model(_network(manifest), example_input=example)
+                model = openvino.convert_model(load_network(manifest), example_input=example)
             model.reshape([BATCH, 3, side, side])
             temporary = target.with_name(f"{target.stem}.tmp.xml")
             openvino.save_model(model, temporary, compress_to_fp16=False)
@@ -126,7 +129,12 @@ def cache_folder() -> Path:
     return folder
 
 
-def _network(manifest: Manifest):  # type: ignore[no-untyped-def]  # torch.nn.Module, imported only when it is needed
+def load_network(manifest: Manifest) -> "nn.Module":
+    """Build a network in torch and load its checked weights.
+
+    Raises:
+        ValueError: the weights are missing or not those of the manifest.
+    """
     from moodreel.models.networks import build_network
     from moodreel.models.packing import load_weights
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -29,8 +30,20 @@ def save_weights(state: dict[str, Tensor], path: Path) -> None:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict back, all floats as float32."""
-    packed = load_file(path)
+    """Read a state dict back, all floats as float32.
+
+    Raises:
+        ValueError: there is no such file, or it is no safetensors.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        packed = load_file(path)
+    except SafetensorError as error:
+        # a pickle can run code when it is opened, so none is ever tried
+        raise ValueError(
+            f"{path} is no safetensors file ({error}); pickled weights (.pt, .pth) are not read"
+        ) from error
     state: dict[str, Tensor] = {}
     for name, tensor in packed.items():
         if name.endswith(_SCALE):

@@ -1,41 +1,112 @@
 """A training run as one frozen value."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
+Rate = Annotated[float, Gt(0.0)]
+Count = Annotated[int, Ge(1)]
+OptimizerName = Literal["sgd-momentum", "sgd", "adagrad", "rmsprop", "adam"]
 
 
-class Augmentation(BaseModel):
-    """What is done to a training picture; each value is the largest change, drawn anew for every picture."""
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OneCycle(_Frozen):
+    """Up to the peak and down to nothing, along half cosines (Smith & Topin 2017, arXiv 1708.07120)."""
+
+    kind: Literal["one-cycle"] = "one-cycle"
+    peak_rate: Rate
+    warm_share: Share = 0.25  # of all steps until the peak
+
+
+class Cosine(_Frozen):
+    """From the rate down to nothing along half a cosine (Loshchilov & Hutter 2016, arXiv 1608.03983)."""
+
+    kind: Literal["cosine"] = "cosine"
+    rate: Rate
+
+
+class Steps(_Frozen):
+    """One rate after the other, each for a number of steps; the last one stays."""
+
+    kind: Literal["steps"] = "steps"
+    rates: Annotated[tuple[tuple[Count, Rate], ...], Field(min_length=1)]
+
+
+class Plateau(_Frozen):
+    """A rate that is multiplied by the factor whenever the accuracy has not risen for `patience_epochs`."""
+
+    kind: Literal["plateau"] = "plateau"
+    rate: Rate
+    factor: Share = 0.3
+    patience_epochs: Count = 5
+
+
+Schedule = Annotated[OneCycle | Cosine | Steps | Plateau, Field(discriminator="kind")]
+
+
+class Augmentation(_Frozen):
+    """What is done to a training picture; each value is the largest change, drawn anew for every picture."""
 
     rotation_deg: float = 10.0
     shift_share: Share = 0.08  # of the picture's side
     zoom_share: Share = 0.15
+    crop_pad_px: Annotated[int, Ge(0)] = 0  # pad by that much, then crop back at a random place
     brightness_share: Share = 0.2
     flip_probability: Share = 0.5
     erase_probability: Share = 0.25
+    mix_share: Share = 0.0  # of the batch whose pictures and targets are mixed in pairs (mixup)
 
 
-class TrainingConfig(BaseModel):
+class Distillation(_Frozen):
+    """Learn from the probabilities that other models give to the same augmented picture (arXiv 1503.02531)."""
+
+    teachers: Annotated[tuple[str, ...], Field(min_length=1)]  # registered face models; their logits are averaged
+    share: Share = 0.7  # of the loss; the rest is that of the labels
+    temperature: Rate = 2.0
+
+
+class Adversarial(_Frozen):
+    """The terms of GAN-SGDMA: a denoiser against a critic with a gradient penalty (Gulrajani et al., 1704.00028)."""
+
+    noise_sigmas: tuple[Rate, ...] = (0.1, 0.2, 0.4)  # of the Gaussian noise, one drawn for each example
+    critic_weight: Rate = 1e-4  # of the critic's judgement in the denoiser's loss, beside the mean squared error
+    gradient_penalty: Rate = 10.0
+    critic_share: Share = 0.25  # of a batch that the critic's own loss is computed on; the penalty is dear
+    denoiser_rate_factor: Rate = 1.0  # the denoiser's rate as a multiple of the schedule's
+
+
+class TrainingConfig(_Frozen):
     """Everything that decides the outcome of a training run except the data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str  # a name in models/networks.py
     input_px: Annotated[int, Ge(16)]
     source_px: Annotated[int, Ge(16)] = 48  # faces are reduced to this size before they are enlarged to input_px
-    num_epochs: Annotated[int, Ge(1)]
+    num_epochs: Count
+    patience_epochs: Count | None = None  # stop early when the accuracy has not risen for so long
+    frozen_epochs: Annotated[int, Ge(0)] = 0  # first epochs in which only the last dense layer learns; needs --init
     batch_size: Annotated[int, Ge(2)] = 64
-    peak_rate: Annotated[float, Gt(0.0)]  # of the one-cycle schedule
-    warm_share: Share = 0.25  # of all steps until the peak
+    optimizer: OptimizerName = "sgd-momentum"
+    schedule: Schedule
     momentum: Share = 0.9
-    weight_decay: float = 1e-4
+    nesterov: bool = True  # look ahead by one step of momentum; off in GAN-SGDMA, whose paper has it plain
+    weight_decay: Annotated[float, Ge(0.0)] = 1e-4
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the matrix products; weights stay fp32
+    gradient_norm: Rate | None = None  # gradients longer than this are shortened to it
+    class_balance: Literal["none", "weights", "sampling"] = "none"
     vote_share: Share = 0.3  # of the target that the FER+ votes give; the rest is the label
     drop_rate: Share = 0.2
     seed: int = 0
     augmentation: Augmentation = Augmentation()
+    distillation: Distillation | None = None
+    adversarial: Adversarial | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.frozen_epochs >= self.num_epochs:
+            raise ValueError("frozen_epochs must be fewer than num_epochs: the rest of the network has to learn too")
+        return self

@@ -5,8 +5,8 @@ import pytest
 
 from moodreel.models.inference import BATCH, classify, load_classifier
 from moodreel.models.registry import DEFAULTS, read_manifest
-from moodreel.tasks.evaluate import classify_faces, score
-from moodreel.tasks.labelled import read_labelled_faces
+from moodreel.tasks.learning.evaluate import classify_faces, score
+from moodreel.tasks.learning.labelled import read_labelled_faces
 
 NAME = str(DEFAULTS["face"])
 

@@ -13,7 +13,7 @@ from moodreel.models.inference import Backend
 from moodreel.schemas.labels import LABELS, NUM_LABELS
 from moodreel.tasks.crops import open_crop
 from moodreel.tasks.emotions import EmotionClassifier
-from moodreel.tasks.labelled import LabelledFaces
+from moodreel.tasks.learning.labelled import LabelledFaces
 
 _CHUNK = 512
 

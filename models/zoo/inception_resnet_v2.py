@@ -9,9 +9,12 @@ from torch import nn
 from moodreel.schemas.labels import NUM_LABELS
 
 
-def build(drop_rate: float = 0.0) -> nn.Module:
-    """Return the untrained network: (n, 3, h, w) float32 RGB, h = w >= 75, to (n, 7) logits."""
+def build(drop_rate: float = 0.0, debug: bool = False) -> nn.Module:
+    """Return the untrained network, one block of each kind for `debug`: (n, 3, h, w), h = w >= 75, to (n, 7) logits."""
     network: nn.Module = timm.create_model(
         "inception_resnet_v2", pretrained=False, num_classes=NUM_LABELS, drop_rate=drop_rate
     )
+    if debug:
+        for stage in ("repeat", "repeat_1", "repeat_2"):
+            setattr(network, stage, nn.Sequential(getattr(network, stage)[0]))
     return network

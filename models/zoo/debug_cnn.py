@@ -5,7 +5,7 @@ from torch import nn
 from moodreel.schemas.labels import NUM_LABELS
 
 
-def build(drop_rate: float = 0.0) -> nn.Module:
+def build(drop_rate: float = 0.0, debug: bool = True) -> nn.Module:
     """Return a network of about 6,000 parameters: (n, 3, h, w) float32 RGB to (n, 7) logits."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2, padding=1),

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +13,17 @@ import torch
 from PIL import Image
 
 from moodreel.schemas.labels import LABELS
-from moodreel.schemas.training import Augmentation
-from moodreel.tasks.augment import augment_faces
-from moodreel.tasks.evaluate import score
-from moodreel.tasks.export import export_model
-from moodreel.tasks.labelled import LabelledFaces, decode_grey, read_labelled_faces
-from moodreel.tasks.recipes import RECIPES
-from moodreel.tasks.train import CHECKPOINT, train_classifier
+from moodreel.schemas.training import Augmentation, OneCycle, TrainingConfig
+from moodreel.tasks.learning.augment import augment_faces, mix_pairs
+from moodreel.tasks.learning.checkpoint import CHECKPOINT
+from moodreel.tasks.learning.evaluate import score
+from moodreel.tasks.learning.examples import FaceExamples
+from moodreel.tasks.learning.export import export_model
+from moodreel.tasks.learning.labelled import LabelledFaces, decode_grey, read_labelled_faces
+from moodreel.tasks.learning.recipes import RECIPES
+from moodreel.tasks.learning.train import Trained, train_classifier
 
+DEBUG = RECIPES["debug"]()
 FACTS = {
     "version": "1", "licence": "none", "trained_on": "stripes", "trained_with": "a test",
     "metrics": {"accuracy": 0.5}, "measured_with": "a test",
@@ -47,61 +51,63 @@ def weights_of(network: torch.nn.Module) -> list[torch.Tensor]:
     return [tensor.clone() for tensor in network.state_dict().values()]
 
 
-def test_training_learns_and_resume_equals_an_undisturbed_run(tmp_path: Path) -> None:
+def train_debug(out: Path, config: TrainingConfig = DEBUG, **options: Any) -> Trained:
     torch.set_num_threads(1)
-    config = RECIPES["debug"]()
-    losses: list[float] = []
-    whole = train_classifier(
-        config, stripes(), stripes(), tmp_path / "a", on_epoch=lambda m: losses.append(m.train_loss)
-    )
-    assert losses[-1] < losses[0]
+    examples = FaceExamples(stripes(), config)
+    return train_classifier(config, examples, examples, out, **options)
 
-    context = multiprocessing.get_context("spawn")
-    child = context.Process(target=_train_and_die, args=(tmp_path / "b",))
+
+def test_training_learns_and_resume_equals_an_undisturbed_run(tmp_path: Path) -> None:
+    whole = train_debug(tmp_path / "a")
+    assert whole.history[-1].losses["class"] < whole.history[0].losses["class"]
+
+    child = multiprocessing.get_context("spawn").Process(target=_train_and_die, args=(tmp_path / "b",))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
-    resumed = train_classifier(config, stripes(), stripes(), tmp_path / "b", resume=True)
-    for one, other in zip(weights_of(whole), weights_of(resumed), strict=True):
+    resumed = train_debug(tmp_path / "b", resume=True)
+    assert [line.epoch for line in resumed.history] == [0, 1, 2]
+    for one, other in zip(weights_of(whole.network), weights_of(resumed.network), strict=True):
         assert torch.equal(one, other)
 
 
 def _train_and_die(out: Path) -> None:
-    torch.set_num_threads(1)
-    train_classifier(
-        RECIPES["debug"](), stripes(), stripes(), out, on_epoch=lambda _: os.kill(os.getpid(), signal.SIGKILL)
-    )
+    train_debug(out, on_epoch=lambda _: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def test_a_run_is_not_overwritten_and_not_mixed_with_another_recipe(tmp_path: Path) -> None:
     config = RECIPES["debug"]().model_copy(update={"num_epochs": 1})
-    train_classifier(config, stripes(), stripes(), tmp_path)
+    train_debug(tmp_path, config)
     assert (tmp_path / CHECKPOINT).is_file()
     with pytest.raises(ValueError, match="--resume"):
-        train_classifier(config, stripes(), stripes(), tmp_path)
+        train_debug(tmp_path, config)
     with pytest.raises(ValueError, match="another recipe"):
-        train_classifier(config.model_copy(update={"seed": 1}), stripes(), stripes(), tmp_path, resume=True)
+        train_debug(tmp_path, config.model_copy(update={"seed": 1}), resume=True)
 
 
 def test_init_starts_from_given_weights(tmp_path: Path) -> None:
-    config = RECIPES["debug"]().model_copy(update={"num_epochs": 1, "peak_rate": 1e-9})
-    first = train_classifier(RECIPES["debug"](), stripes(), stripes(), tmp_path / "a")
+    first = train_debug(tmp_path / "a").network
+    config = RECIPES["debug"]().model_copy(update={"num_epochs": 1, "schedule": OneCycle(peak_rate=1e-9)})
     manifest = export_model(first, config, "debug", tmp_path, **FACTS)
-    again = train_classifier(config, stripes(), stripes(), tmp_path / "b", init=tmp_path / manifest.weights)
+    again = train_debug(tmp_path / "b", config, init=tmp_path / manifest.weights).network
     key = "11.weight"
     torch.testing.assert_close(again.state_dict()[key], first.state_dict()[key], atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize("name", sorted(Augmentation.model_fields))
 def test_every_augmentation_changes_the_batch(name: str) -> None:
-    nothing = Augmentation(**dict.fromkeys(Augmentation.model_fields, 0.0))
+    nothing = Augmentation(**dict.fromkeys(Augmentation.model_fields, 0))
     images = torch.rand(8, 1, 48, 48, generator=torch.Generator().manual_seed(0))
 
     def augmented(settings: Augmentation) -> torch.Tensor:
         return augment_faces(images, 48, settings, torch.Generator().manual_seed(1))
 
     torch.testing.assert_close(augmented(nothing), images, atol=1e-4, rtol=0)
-    changed = augmented(nothing.model_copy(update={name: 10.0 if name == "rotation_deg" else 0.5}))
+    if name == "mix_share":
+        changed, targets = mix_pairs(images, torch.eye(8), 0.5, torch.Generator().manual_seed(1))
+        assert torch.equal(changed[4:], images[4:]) and torch.allclose(targets.sum(1), torch.ones(8))
+    else:
+        changed = augmented(nothing.model_copy(update={name: {"rotation_deg": 10.0, "crop_pad_px": 4}.get(name, 0.5)}))
     assert (changed - images).abs().max() > 0.05
     assert changed.min() >= 0 and changed.max() <= 1
 

@@ -40,7 +40,31 @@ def augment_faces(images: Tensor, side_px: int, settings: Augmentation, generato
     gain = (1 + spread(settings.brightness_share)).view(n, 1, 1, 1)
     lift = spread(settings.brightness_share / 2).view(n, 1, 1, 1)
     bright = ((moved - 0.5) * gain + 0.5 + lift).clamp(0, 1)
-    return _erase(bright, settings.erase_probability, generator)
+    return _erase(_crop_padded(bright, settings.crop_pad_px, generator), settings.erase_probability, generator)
+
+
+def mix_pairs(images: Tensor, targets: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mix the first `share` of a batch with the batch in reverse, pictures and targets alike (arXiv 1710.09412)."""
+    count = round(share * len(images))
+    if count == 0:
+        return images, targets
+    own = torch.rand(len(images), generator=generator)
+    own[count:] = 1.0
+    weight = own.view(-1, 1, 1, 1)
+    mixed = weight * images + (1 - weight) * images.flip(0)
+    weight = own.view(-1, 1)
+    return mixed, weight * targets + (1 - weight) * targets.flip(0)
+
+
+def _crop_padded(images: Tensor, pad_px: int, generator: torch.Generator) -> Tensor:
+    """Pad with black and cut the old size out at a random place."""
+    if pad_px == 0:
+        return images
+    n, _, side, _ = images.shape
+    padded = torch.nn.functional.pad(images, [pad_px] * 4)
+    top, left = torch.randint(0, 2 * pad_px + 1, (2, n, 1), generator=generator).unbind()
+    rows, columns = top + torch.arange(side), left + torch.arange(side)
+    return padded[torch.arange(n).view(n, 1, 1), 0, rows.unsqueeze(2), columns.unsqueeze(1)].unsqueeze(1)
 
 
 def _erase(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,1 @@
+"""The architectures, one idea a file; `models/networks.py` names them."""

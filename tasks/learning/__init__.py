@@ -1,0 +1,1 @@
+"""Training and measuring: labelled data in, weights and figures out."""

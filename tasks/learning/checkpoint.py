@@ -1,0 +1,57 @@
+"""A run's state on disk: one checkpoint, replaced whole after every epoch, and the best weights so far."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from moodreel.schemas.training import TrainingConfig
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.safetensors"
+
+
+def save_checkpoint(folder: Path, config: TrainingConfig, state: dict[str, Any]) -> None:
+    """Replace the checkpoint; a kill leaves the old one or the new one."""
+    state = state | {"config": config.model_dump_json()}
+    _write_whole(folder / CHECKPOINT, lambda path: torch.save(state, path))
+
+
+def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[str, Any] | None:
+    """Return the state to go on from, None for a new run.
+
+    Raises:
+        ValueError: the folder holds a run already and `resume` is off, or that of another recipe.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    if not resume:
+        raise ValueError(f"{folder} holds a run already: continue it with --resume or name another --out")
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    if state["config"] != config.model_dump_json():
+        raise ValueError(f"{folder} holds a run of another recipe: name another --out")
+    return state
+
+
+def save_best(folder: Path, weights: dict[str, Tensor]) -> None:
+    """Replace the best weights."""
+    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+    _write_whole(folder / BEST, lambda path: save_file(whole, path))
+
+
+def load_best(folder: Path) -> dict[str, Tensor]:
+    """Return the best weights of the run."""
+    return load_file(folder / BEST)
+
+
+def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    temporary = path.with_suffix(".tmp")
+    write(temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,27 @@
+"""Weights to start from, ours or a user's own."""
+
+from pathlib import Path
+
+from torch import nn
+
+from moodreel.models.packing import load_weights
+
+
+def load_initial_weights(network: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a network; a last layer of other outputs is left as it is, all else must fit.
+
+    Raises:
+        ValueError: the file is missing or no safetensors, or belongs to another network.
+    """
+    given, own = load_weights(path), network.state_dict()
+    head = _last_layer(own)
+    fitting = {name: tensor for name, tensor in given.items() if name in own and tensor.shape == own[name].shape}
+    strange = sorted((own.keys() | given.keys()) - fitting.keys() - head)
+    if strange:
+        raise ValueError(f"{path} holds another network's weights: {strange[0]} does not fit ({len(strange)} do not)")
+    network.load_state_dict(fitting, strict=False)
+
+
+def _last_layer(state: dict[str, object]) -> set[str]:
+    layer = list(state)[-1].rpartition(".")[0]
+    return {name for name in state if name.rpartition(".")[0] == layer}

@@ -1,0 +1,156 @@
+"""Train a network on labelled examples.
+
+The run folder holds one checkpoint, replaced after every epoch, the best weights, and `metrics.jsonl`. A run killed at
+any moment goes on from its last whole epoch with `resume`; order, augmentation, noise and dropout of an epoch depend on
+the seed and the epoch's number alone, so the outcome is that of an undisturbed run.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from moodreel.models.networks import build_network
+from moodreel.schemas.training import TrainingConfig
+from moodreel.tasks.learning.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint
+from moodreel.tasks.learning.examples import Examples, class_weights, epoch_order
+from moodreel.tasks.learning.initial import load_initial_weights
+from moodreel.tasks.learning.objective import ClassLoss, LabelObjective, Objective, autocast
+from moodreel.tasks.learning.rates import epochs_without_rise, rate_at
+
+METRICS = "metrics.jsonl"
+_MEASURED_AT_ONCE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMetrics:
+    """One line of `metrics.jsonl`; losses are means over the epoch, accuracy is that on the validation examples."""
+
+    epoch: int
+    rate: float
+    losses: dict[str, float]
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The network with its best weights, and how it came to them."""
+
+    network: nn.Module
+    history: list[EpochMetrics]
+
+
+def train_classifier(
+    config: TrainingConfig,
+    train: Examples,
+    validation: Examples,
+    out: Path,
+    *,
+    resume: bool = False,
+    init: Path | None = None,
+    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    on_step: Callable[[int, int], None] = lambda step, num_steps: None,
+) -> Trained:
+    """Run a recipe.
+
+    Args:
+        config: the recipe.
+        train: what is learnt from.
+        validation: what each epoch is measured on.
+        out: the run folder, made if need be.
+        resume: continue the run in `out`.
+        init: safetensors file with the weights to start from.
+        on_epoch: called after each epoch.
+        on_step: called after each step with its number in the run, from 1, and the number of all steps.
+
+    Raises:
+        ValueError: `out` holds another recipe's run, or a run already and `resume` is off; there are fewer examples
+            than a batch holds; the recipe freezes layers without `init`.
+        FloatingPointError: the run diverged.
+    """
+    steps_per_epoch = len(train.labels) // config.batch_size
+    if steps_per_epoch == 0:
+        raise ValueError(f"{len(train.labels)} examples are fewer than one batch of {config.batch_size}")
+    if config.frozen_epochs and init is None:
+        raise ValueError("this recipe trains the last layer first: give the weights of the others with --init")
+    out.mkdir(parents=True, exist_ok=True)
+    state = load_checkpoint(out, config, resume)
+    objective = build_objective(config, train, init)
+    history: list[EpochMetrics] = []
+    if state is not None:
+        objective.restore(state["objective"])
+        history = [EpochMetrics(**line) for line in state["history"]]
+    num_steps = config.num_epochs * steps_per_epoch
+
+    while len(history) < config.num_epochs and not _is_stale(config, history):
+        epoch, started = len(history), time.monotonic()
+        accuracies = [line.accuracy for line in history]
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
+        torch.manual_seed(config.seed * 1_000_003 + epoch)  # dropout and noise draw from the global one
+        order = epoch_order(train.labels, config.class_balance == "sampling", generator)
+        objective.begin_epoch(epoch < config.frozen_epochs)
+        totals: dict[str, float] = {}
+        for step in range(steps_per_epoch):
+            batch = train.draw(order[step * config.batch_size : (step + 1) * config.batch_size], generator)
+            rate = rate_at(config.schedule, epoch * steps_per_epoch + step, num_steps, accuracies)
+            for name, loss in objective.step(batch, rate).items():
+                totals[name] = totals.get(name, 0.0) + loss
+            on_step(epoch * steps_per_epoch + step + 1, num_steps)
+        guess = predict(objective.network, validation, config).argmax(1)
+        accuracy = float((guess == validation.labels).mean())
+        losses = {name: total / steps_per_epoch for name, total in totals.items()}
+        history.append(EpochMetrics(epoch, rate, losses, accuracy, round(time.monotonic() - started, 1)))
+        if epochs_without_rise([line.accuracy for line in history]) == 0:
+            save_best(out, objective.network.state_dict())
+        lines = [asdict(line) for line in history]
+        save_checkpoint(out, config, {"objective": objective.state(), "history": lines})
+        _write_metrics(out / METRICS, lines)
+        on_epoch(history[-1])
+
+    objective.network.load_state_dict(load_best(out))
+    return Trained(objective.network.eval(), history)
+
+
+def build_objective(config: TrainingConfig, train: Examples, init: Path | None) -> Objective:
+    """Build the network that a recipe names, its start weights, and what it learns by."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(config.seed)
+    network = build_network(config.network, config.drop_rate)
+    if init is not None:
+        load_initial_weights(network, init)
+    weights = class_weights(train.labels) if config.class_balance == "weights" else None
+    return LabelObjective(network, config, ClassLoss(config, weights, device), device)
+
+
+def predict(network: nn.Module, examples: Examples, config: TrainingConfig) -> NDArray[np.float32]:
+    """Classify all examples into (n, 7) probabilities."""
+    network.eval()
+    device = next(network.parameters()).device
+    chunks = []
+    with torch.inference_mode(), autocast(config, device):
+        for first in range(0, len(examples.labels), _MEASURED_AT_ONCE):
+            inputs = examples.plain(slice(first, first + _MEASURED_AT_ONCE)).to(device)
+            chunks.append(network(inputs).float().softmax(1).cpu())
+    result: NDArray[np.float32] = torch.cat(chunks).numpy()
+    return result
+
+
+def _is_stale(config: TrainingConfig, history: list[EpochMetrics]) -> bool:
+    waited = epochs_without_rise([line.accuracy for line in history])
+    return config.patience_epochs is not None and waited >= config.patience_epochs
+
+
+def _write_metrics(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Write all epochs anew: a run killed between checkpoint and metrics leaves no gap and no double."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    os.replace(temporary, path)
