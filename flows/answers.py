@@ -1,9 +1,8 @@
-"""What commands print: answers, models, scores, the closing table."""
+"""What commands print: answers, models, the closing table."""
 
 import json
 import os
 import sys
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from moodreel.flows.night import RunSummary
+from moodreel.models.card import card
 from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 
 
@@ -52,36 +52,31 @@ def show_models(as_json: bool) -> None:
         return
     console = Console()
     for manifest in manifests:
-        default = ", the default" if DEFAULTS[manifest.task] == manifest.name else ""
+        default = ", used by default" if manifest.name in DEFAULTS[manifest.task] else ""
         measured = ", ".join(f"{name} {value:.4f}" for name, value in manifest.metrics.items())
         console.print(f"[bold]{manifest.name}[/bold] version {manifest.version} ({manifest.task}{default})")
         console.print(f"  measured    {measured}\n              by {manifest.measured_with}", soft_wrap=True)
+        if manifest.num_features:
+            console.print(f"  features    {manifest.num_features} a face, stored by run --features")
         console.print(f"  licence     {manifest.licence}", soft_wrap=True)
         console.print(f"  trained on  {manifest.trained_on}\n", soft_wrap=True)
     console.print("The sound features come from openSMILE, which is free for research but not for commercial use.")
 
 
-def show_scores(scores: object, as_json: bool) -> None:
-    """Print what `evaluate` measured."""
-    values = asdict(scores)  # type: ignore[call-overload]  # Scores lives beside torch, which this file leaves alone
-    if as_json:
-        print(json.dumps(values))
-        return
-    table = Table("class", "precision", "recall", "F1", "n")
-    for label, row in values["per_class"].items():
-        table.add_row(label, *[f"{row[name]:.3f}" for name in ("precision", "recall", "f1")], str(row["n"]))
-    console = Console()
-    console.print(table)
-    for name in ("accuracy", "accuracy_leak_free", "uar", "macro_f1", "ece"):
-        console.print(f"{name} {values[name]:.4f}")
-    console.print(f"{values['n']} pictures in {values['seconds']} s, {values['n_skipped']} skipped")
+def write_cards(folder: Path) -> None:
+    """Write every registered model's card as NAME.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in REGISTERED:
+        temporary = folder / f"{name}.md.tmp"
+        temporary.write_text(card(read_manifest(name)), encoding="utf-8")
+        os.replace(temporary, folder / f"{name}.md")
 
 
 def show_closing_table(summary: RunSummary, rows: list[dict[str, object]], failures: dict[str, str]) -> None:
     """Print a row for each video of the run, the failures, and the sums."""
     console = Console()
     if rows:
-        table = Table("video", "people", "dominant emotion", "share", "seconds")
+        table = Table("video", "people", "dominant emotion", "share", "seconds", caption=f"by {rows[0]['model']}")
         for row in rows:
             share = "" if row["share"] is None else f"{row['share']:.0%}"
             emotion = str(row["dominant_emotion"] or "no face")

@@ -38,6 +38,13 @@ class Decoder(StrEnum):
     DECORD = "decord"
 
 
+class Experiment(StrEnum):
+    """What `reproduce` repeats."""
+
+    GAN_SGDMA = "gan-sgdma"
+    OPTIMIZERS = "optimizers"
+
+
 DEFAULT_WAREHOUSE = Path("warehouse-data")
 
 
@@ -46,6 +53,7 @@ def run(
     folder: Annotated[Path, typer.Argument(help="Folder with videos, sub-folders too.")],
     warehouse: Warehouse = DEFAULT_WAREHOUSE,
     models: Annotated[str, typer.Option(help="Models by name, with commas; see `moodreel models`.")] = "",
+    features: Annotated[bool, typer.Option("--features", help="Store each face's deep features too.")] = False,
     sample_fps: Annotated[float, typer.Option(help="Frames looked at in a second of video.")] = 5.0,
     min_face_px: Annotated[int, typer.Option(help="Smallest face to find; larger is faster.")] = 20,
     decoder: Annotated[Decoder, typer.Option(help="decord is an alternative to PyAV.")] = Decoder.PYAV,
@@ -64,6 +72,7 @@ def run(
         folder=str(folder),
         warehouse=str(warehouse),
         models=tuple(name for name in models.split(",") if name),
+        features=features,
         sample_fps=sample_fps,
         min_face_px=min_face_px,
         decoder=decoder.value,
@@ -96,11 +105,17 @@ def sql(
 
 
 @app.command()
-def models(as_json: AsJson = False) -> None:
+def models(
+    as_json: AsJson = False,
+    cards: Annotated[Path | None, typer.Option(help="Write the models' cards into this folder instead.")] = None,
+) -> None:
     """Say what is registered, how accurate it is and under which licence."""
-    from moodreel.flows.answers import show_models
+    from moodreel.flows.answers import show_models, write_cards
 
-    show_models(as_json)
+    if cards is None:
+        show_models(as_json)
+    else:
+        write_cards(cards)
 
 
 @app.command()
@@ -114,34 +129,58 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A named recipe of tasks/recipes.py.")],
-    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet or a folder of class folders.")],
+    recipe: Annotated[str, typer.Argument(help="A named recipe of tasks/learning/recipes.py.")],
+    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet, FER2013's CSV or a folder of class folders.")],
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch.")] = False,
     init: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
+    find_rate: Annotated[bool, typer.Option("--find-rate", help="Propose a learning rate; train nothing.")] = False,
+    warehouse: Warehouse = DEFAULT_WAREHOUSE,
 ) -> None:
-    """Train a frame classifier and write its weights and manifest."""
-    from moodreel.flows.training import run_training
+    """Train a frame classifier and write its weights and manifest; its epochs go to the warehouse too."""
+    from moodreel.flows.training import run_training, search_rate
 
-    run_training(recipe, data, out or Path("runs") / recipe, resume=resume, init=init)
+    out = out or Path("runs") / recipe
+    if find_rate and resume:
+        raise ValueError("--find-rate trains nothing, so there is nothing to --resume: leave one of them out")
+    if find_rate:
+        search_rate(recipe, data, out, init=init)
+    else:
+        run_training(recipe, data, out, warehouse=warehouse, resume=resume, init=init)
 
 
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A registered model.")],
-    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet or a folder of class folders.")],
+    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet, FER2013's CSV or a folder of class folders.")],
     split: Annotated[str | None, typer.Option(help="Rows of this split only.")] = None,
     as_: Annotated[str | None, typer.Option("--as", help="grey48: reduce pictures to 48 px grey first.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for a page with pictures.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on labelled faces."""
-    from moodreel.flows.answers import show_scores
-    from moodreel.tasks.learning.evaluate import evaluate_model
-    from moodreel.tasks.learning.labelled import read_labelled_faces
+    from moodreel.flows.evaluation import run_evaluation
 
     if as_ not in (None, "grey48"):
         raise ValueError(f"--as {as_}: only grey48 is known")
-    show_scores(evaluate_model(model, read_labelled_faces(data, split), as_grey48=as_ == "grey48"), as_json)
+    run_evaluation(model, data, split, as_grey48=as_ == "grey48", output=output, as_json=as_json)
+
+
+@app.command()
+def reproduce(
+    experiment: Annotated[
+        Experiment, typer.Argument(help="The paper's six tables, or GAN-SGDMA under five optimizers.")
+    ],
+    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet, FER2013's CSV or a folder of class folders.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the runs and the tables; by default in runs.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of every network, instead of the usual budget.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the runs stand.")] = False,
+) -> None:
+    """Repeat a comparison of the GAN-SGDMA paper: train, measure, and set our figures beside its claims."""
+    from moodreel.flows.reproduction import reproduce_comparison, reproduce_optimizers
+
+    repeat = reproduce_comparison if experiment is Experiment.GAN_SGDMA else reproduce_optimizers
+    repeat(data, out or Path("runs") / f"reproduce-{experiment}", num_epochs=epochs, resume=resume)
 
 
 def main() -> None:
@@ -172,5 +211,6 @@ def _guarded(command: Callable[..., Any]) -> int:
 def _one_line(error: Exception) -> str:
     errors = getattr(error, "errors", None)
     if callable(errors):  # pydantic's
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors())
+        told = [(".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in errors()]
+        return "; ".join(f"{where}: {what}" if where else what for where, what in told)
     return " ".join(str(error).split())

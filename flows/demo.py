@@ -22,7 +22,8 @@ from moodreel.warehouse.ask import ask
 SPEECH = Path(__file__).parent / "demo_speech.ogg"
 _QUESTION = (
     "SELECT parse_filename(path) AS video, coalesce(dominant_emotion, 'no face') AS dominant_emotion,"
-    " round(dominant_share, 2) AS share, num_people, num_faces FROM video_emotions ORDER BY path"
+    " round(dominant_share, 2) AS share, num_people, num_faces, name AS model"
+    " FROM video_emotions JOIN models USING (model_id) ORDER BY path, model"
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from moodreel.flows.workers import Workers, start_workers
-from moodreel.models.registry import DEFAULTS, read_manifest
+from moodreel.models.registry import DEFAULTS, checked_weights, read_manifest
 from moodreel.schemas.config import AnalysisConfig, NightRequest, PictureConfig, SoundConfig
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import Outcome, RunCounts, UnitEnd
@@ -72,17 +72,21 @@ def analysis_config(request: NightRequest) -> AnalysisConfig:
     """Turn a request into settings of the analysis.
 
     Raises:
-        ValueError: a model is unknown, or none is named or default for faces.
+        ValueError: a model is unknown or takes no pictures, or features are asked for and none of the models has any.
     """
-    manifests = [read_manifest(name) for name in request.models]
-    faces = tuple(manifest.name for manifest in manifests if manifest.task == "face")
-    default = DEFAULTS["face"]
-    if not faces and default is not None:
-        faces = (default,)
+    named = [read_manifest(name) for name in dict.fromkeys(request.models)]
+    faces = [manifest for manifest in named if manifest.task == "face"]
+    faces = faces or [read_manifest(name) for name in DEFAULTS["face"]]
+    for manifest in faces:
+        manifest.image_input()  # a night has nothing but pictures
+    if request.features and not any(manifest.num_features for manifest in faces):
+        names = ", ".join(manifest.name for manifest in faces)
+        raise ValueError(f"--features: no deep features in {names}; `moodreel models` says which model has them")
     return AnalysisConfig(
         picture=PictureConfig(sample_fps=request.sample_fps, min_face_px=request.min_face_px, decoder=request.decoder),
         sound=SoundConfig() if request.audio else None,
-        face_models=faces,
+        face_models=tuple(manifest.name for manifest in faces),
+        features=request.features,
     )
 
 
@@ -97,7 +101,8 @@ class Night:
         """Open the warehouse.
 
         Raises:
-            ValueError: no such folder, an unknown model, or a warehouse that can't be used.
+            ValueError: no such folder, an unknown model or one that takes no pictures, weights that are not its
+                manifest's, or a warehouse that can't be used.
         """
         self.request = request
         self.config = analysis_config(request)
@@ -108,6 +113,10 @@ class Night:
         self._num_skipped = self._num_ignored = 0
         if not Path(request.folder).is_dir():
             raise ValueError(f"{request.folder} is no folder: name one that holds videos")
+        for name in self.config.face_models:  # before a warehouse is made that nothing could fill
+            manifest = read_manifest(name)
+            manifest.image_input()
+            checked_weights(manifest)
         self.lake = Lake(Path(request.warehouse))
         self._workers: Workers | None = None
         self._staging: StagingArea | None = None
@@ -212,12 +221,13 @@ class Night:
         return RunSummary(self.run_id, self.counts, time.monotonic() - self._started, self.tally.video_seconds)
 
     def closing_rows(self) -> list[dict[str, object]]:
-        """Return a row for each video analysed in this run: what its user wants to see first."""
+        """Return a row for each video analysed in this run, as its first model sees it."""
         names = ("path", "people", "dominant_emotion", "share", "seconds")
+        first = read_manifest(self.config.face_models[0])
         rows = self.lake.query(
             "SELECT path, num_people, dominant_emotion, dominant_share, max(seconds)"
             " FROM video_emotions JOIN steps USING (video_id) WHERE run_id = ?"
             " AND video_emotions.model_id = ? GROUP BY ALL ORDER BY path",
-            [self.run_id, read_manifest(self.config.face_models[0]).model_id],
+            [self.run_id, first.model_id],
         )
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [{**dict(zip(names, row, strict=True)), "model": first.name} for row in rows]

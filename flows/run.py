@@ -31,7 +31,7 @@ def run_night(request: NightRequest) -> RunReport:
     """Run a night here: through Prefect and Ray, or with `workers` 0 in this process.
 
     Raises:
-        ValueError: no such folder, unknown model, unusable warehouse.
+        ValueError: no such folder, unknown model, wrong weights, unusable warehouse.
     """
     run_id = uuid.uuid4().hex
     with Night(request, run_id) as night:

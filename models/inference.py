@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import openvino
@@ -19,14 +19,27 @@ if TYPE_CHECKING:  # torch is imported only when it is needed
 BATCH = 16  # fixed and padded, so that a face's probabilities do not depend on its neighbours
 Backend = Literal["auto", "openvino", "torch"]
 Images = NDArray[np.float32]
+Outputs = tuple[NDArray[np.float32], ...]
+_OUTPUTS: Final = "logits-features"  # in the name of a converted network: one with other outputs is another file
 
 
 class Classifier(Protocol):
-    """(BATCH, 3, h, w) float32 normalised images to (BATCH, 7) float32 logits in the network's own order."""
+    """A loaded network.
 
-    def __call__(self, images: Images) -> NDArray[np.float32]:
+    (BATCH, 3, h, w) float32 normalised images to (BATCH, 7) float32 logits in the network's own order and, if it has
+    any, (BATCH, num_features) float32 deep features.
+    """
+
+    def __call__(self, images: Images) -> Outputs:
         """Run one batch."""
         ...
+
+
+class Classified(NamedTuple):
+    """What a network says of n faces."""
+
+    probabilities: NDArray[np.float32]  # (n, 7) in the order of LABELS
+    features: NDArray[np.float32]  # (n, num_features), (n, 0) if the network has none
 
 
 def load_classifier(manifest: Manifest, backend: Backend = "auto") -> Classifier:
@@ -40,18 +53,28 @@ def load_classifier(manifest: Manifest, backend: Backend = "auto") -> Classifier
     return TorchClassifier(manifest) if backend == "torch" else OpenVinoClassifier(manifest)
 
 
-def classify(run: Classifier, manifest: Manifest, images: Images) -> NDArray[np.float32]:
-    """Return (n, 7) float32 probabilities in the order of LABELS for (n, 3, h, w) images; n = 0 is allowed."""
-    side = manifest.input.side_px
+def classify(run: Classifier, manifest: Manifest, images: Images) -> Classified:
+    """Classify (n, 3, h, w) float32 normalised images; n = 0 is allowed.
+
+    Raises:
+        ValueError: the network has other outputs than the manifest has labels.
+    """
+    side = manifest.image_input().side_px
     result = np.zeros((len(images), len(manifest.labels)), np.float32)
+    features = np.zeros((len(images), manifest.num_features or 0), np.float32)
     for first in range(0, len(images), BATCH):
         chunk = images[first : first + BATCH]
         batch = np.zeros((BATCH, 3, side, side), np.float32)
         batch[: len(chunk)] = chunk
-        logits = run(batch)[: len(chunk)].astype(np.float64)
+        outputs = [output[: len(chunk)] for output in run(batch)]
+        logits = outputs[0].astype(np.float64) / manifest.temperature
+        if logits.shape[1] != len(manifest.labels):
+            raise ValueError(f"{manifest.name} has {logits.shape[1]} outputs for {len(manifest.labels)} labels")
         powers = np.exp(logits - logits.max(1, keepdims=True))
         result[first : first + BATCH] = powers / powers.sum(1, keepdims=True)
-    return result[:, manifest.output_order()]
+        if manifest.num_features:
+            features[first : first + BATCH] = outputs[1]
+    return Classified(result[:, manifest.output_order()], features)
 
 
 def has_gpu() -> bool:
@@ -75,10 +98,9 @@ class OpenVinoClassifier:
         }
         self._request = core.compile_model(core.read_model(ensure_ir(manifest)), "CPU", settings).create_infer_request()
 
-    def __call__(self, images: Images) -> NDArray[np.float32]:
+    def __call__(self, images: Images) -> Outputs:
         """See `Classifier`."""
-        result: NDArray[np.float32] = self._request.infer([images])[0]
-        return result
+        return tuple(self._request.infer([images]).values())
 
 
 class TorchClassifier:
@@ -87,31 +109,35 @@ class TorchClassifier:
     def __init__(self, manifest: Manifest) -> None:
         import torch
 
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = load_network(manifest).to(self._device)
+        from moodreel.models.features import FeatureReader
 
-    def __call__(self, images: Images) -> NDArray[np.float32]:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = FeatureReader(load_network(manifest)).to(self._device)
+
+    def __call__(self, images: Images) -> Outputs:
         """See `Classifier`."""
         import torch
 
         with torch.inference_mode():
-            logits: NDArray[np.float32] = self._network(torch.from_numpy(images).to(self._device)).cpu().numpy()
-        return logits
+            outputs = self._network(torch.from_numpy(images).to(self._device))
+            return tuple(output.cpu().numpy() for output in outputs)
 
 
 def ensure_ir(manifest: Manifest) -> Path:
     """Convert a network to OpenVINO's format once per machine; later processes need neither torch nor timm for it."""
-    target = cache_folder() / f"{manifest.model_id}-{openvino.__version__.split('-')[0]}.xml"
+    target = cache_folder() / f"{manifest.model_id}-{_OUTPUTS}-{openvino.__version__.split('-')[0]}.xml"
     checked_weights(manifest)
     with FileLock(target.with_suffix(".lock")):
         if not target.exists():
             import torch
 
-            side = manifest.input.side_px
+            from moodreel.models.features import FeatureReader
+
+            side = manifest.image_input().side_px
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which OpenVINO's converter uses
                 example = torch.zeros(BATCH, 3, side, side)
-                model = openvino.convert_model(load_network(manifest), example_input=example)
+                model = openvino.convert_model(FeatureReader(load_network(manifest)), example_input=example)
             model.reshape([BATCH, 3, side, side])
             temporary = target.with_name(f"{target.stem}.tmp.xml")
             openvino.save_model(model, temporary, compress_to_fp16=False)

@@ -9,9 +9,11 @@ from typing import Final, Literal
 from moodreel.schemas.manifest import Manifest
 
 _HERE: Final = Path(__file__).parent
+MANIFESTS: Final = _HERE / "manifests"
 WEIGHTS: Final = _HERE / "weights"
 REGISTERED: Final = ("inception-resnet-v2",)
-DEFAULTS: Final[dict[Literal["face", "voice"], str | None]] = {"face": "inception-resnet-v2", "voice": None}
+# what a run uses of each task if none is named
+DEFAULTS: Final[dict[Literal["face", "voice"], tuple[str, ...]]] = {"face": ("inception-resnet-v2",), "voice": ()}
 
 
 @cache
@@ -23,7 +25,7 @@ def read_manifest(name: str) -> Manifest:
     """
     if name not in REGISTERED:
         raise ValueError(f"no model {name!r}; registered are: {', '.join(REGISTERED)}")
-    return Manifest.model_validate(tomllib.loads((_HERE / "manifests" / f"{name}.toml").read_text(encoding="utf-8")))
+    return Manifest.model_validate(tomllib.loads((MANIFESTS / f"{name}.toml").read_text(encoding="utf-8")))
 
 
 def checked_weights(manifest: Manifest) -> Path:

@@ -46,6 +46,7 @@ class AnalysisConfig(_Config):
     picture: PictureConfig = PictureConfig()
     sound: SoundConfig | None = SoundConfig()
     face_models: tuple[str, ...]
+    features: bool = False  # store each face's deep features under the models that have any
 
 
 SAMPLE_RATE_HZ: Final = 16_000
@@ -56,7 +57,8 @@ class NightRequest(_Config):
 
     folder: str
     warehouse: str = "warehouse-data"
-    models: tuple[str, ...] = ()  # face and voice models alike; a task that none is named for takes its default
+    models: tuple[str, ...] = ()  # face and voice models alike; a task that none is named for takes its defaults
+    features: bool = False  # fill the table face_features
     sample_fps: Annotated[float, Gt(0.0), Le(240.0)] = 5.0
     min_face_px: Annotated[int, Ge(12), Le(2000)] = 20
     decoder: Literal["pyav", "decord"] = "pyav"

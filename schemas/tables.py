@@ -47,6 +47,7 @@ _RUN: Final = ("run_id", TEXT, "the run that wrote the row")
 _FACE: Final = ("face_id", INT, "number of the face in its video, ordered by ts_s, x0, y0")
 _MODEL: Final = ("model_id", TEXT, "the model's name and the first digits of its weights' sha256")
 _TS: Final = ("ts_s", REAL, "presentation time, seconds since the video's first frame")
+_TRAINING: Final = ("training_id", TEXT, "the training run; it stays the same when the run is resumed")
 _TRACK: Final = ("track_id", INT, "person in this video, numbered by first appearance")
 
 ALL_TABLES: Final = (
@@ -74,7 +75,7 @@ ALL_TABLES: Final = (
         "one committed step: the only resume record",
         [
             _VIDEO,
-            ("step", TEXT, "faces, face_emotions or audio_windows"),
+            ("step", TEXT, "faces, face_emotions, face_features or audio_windows"),
             _CONFIG,
             ("model_id", TEXT, "NULL for a step without a model"),
             _RUN,
@@ -170,7 +171,7 @@ ALL_TABLES: Final = (
     ),
     _table(
         "face_features",
-        "a face's deep features",
+        "a face's deep features under one model, where a run was asked for them",
         [_VIDEO, _CONFIG, _FACE, _MODEL, ("features", pa.list_(pa.float32()), "1536 for Inception-ResNet-v2")],
     ),
     _table(
@@ -214,6 +215,38 @@ ALL_TABLES: Final = (
             ("trained_on", TEXT, "data"),
             ("metrics", pa.json_(), "measured accuracy"),
         ],
+    ),
+    _table(
+        "trainings",
+        "one training run, resumed or not",
+        [
+            _TRAINING,
+            ("recipe", TEXT, "its name"),
+            ("config", pa.json_(), "all settings"),
+            ("data", TEXT, "path of the labelled data, absolute"),
+            ("data_id", TEXT, "BLAKE3 of the pictures and labels learnt from, hex"),
+            ("init", TEXT, "weights it started from; NULL for random ones"),
+            ("started_at", TIME, "time"),
+            ("finished_at", TIME, "NULL while it runs, or if it was killed"),
+            ("state", TEXT, "running, completed or failed"),
+            ("model_id", TEXT, "what it made; NULL until it is completed"),
+            ("code_version", TEXT, "of moodreel"),
+        ],
+        nullable="init finished_at model_id",
+        volatile="training_id started_at finished_at state",
+    ),
+    _table(
+        "training_epochs",
+        "one epoch of a training run",
+        [
+            _TRAINING,
+            ("epoch", INT, "from 0"),
+            ("rate", REAL, "learning rate of its last step"),
+            ("losses", pa.json_(), "means over the epoch by name; class is that of the labels"),
+            ("accuracy", REAL, "on the validation examples, 0..1"),
+            ("seconds", REAL, "of wall time"),
+        ],
+        volatile="training_id seconds",
     ),
 )
 TABLES: Final = {table.name: table for table in ALL_TABLES}

@@ -73,17 +73,26 @@ class Distillation(_Frozen):
 class Adversarial(_Frozen):
     """The terms of GAN-SGDMA: a denoiser against a critic with a gradient penalty (Gulrajani et al., 1704.00028)."""
 
-    noise_sigmas: tuple[Rate, ...] = (0.1, 0.2, 0.4)  # of the Gaussian noise, one drawn for each example
+    noise_sigmas: tuple[Rate, ...] = (0.08, 0.16, 0.24)  # three levels of Gaussian noise; pixels span -1..1
+    judgement_weight: Rate = 0.003  # of the critic's judgement, with its penalty, beside the class loss on its trunk
     critic_weight: Rate = 1e-4  # of the critic's judgement in the denoiser's loss, beside the mean squared error
     gradient_penalty: Rate = 10.0
-    critic_share: Share = 0.25  # of a batch that the critic's own loss is computed on; the penalty is dear
+    share: Share = 0.25  # of a batch that goes through the denoiser and the critic's judgement, which are dear
     denoiser_rate_factor: Rate = 1.0  # the denoiser's rate as a multiple of the schedule's
+
+
+class DeepFeatures(_Frozen):
+    """Learn from what a frozen network reads off the pictures, instead of the pictures."""
+
+    model: str = "inception-resnet-v2"  # a registered face model with deep features
+    num_frames: Count = 1  # views of a face whose features make one example; 1 takes the picture as it is
 
 
 class TrainingConfig(_Frozen):
     """Everything that decides the outcome of a training run except the data."""
 
     network: str  # a name in models/networks.py
+    is_debug: bool = False  # the network's narrow flavour, for tests
     input_px: Annotated[int, Ge(16)]
     source_px: Annotated[int, Ge(16)] = 48  # faces are reduced to this size before they are enlarged to input_px
     num_epochs: Count
@@ -104,9 +113,14 @@ class TrainingConfig(_Frozen):
     augmentation: Augmentation = Augmentation()
     distillation: Distillation | None = None
     adversarial: Adversarial | None = None
+    deep: DeepFeatures | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.frozen_epochs >= self.num_epochs:
             raise ValueError("frozen_epochs must be fewer than num_epochs: the rest of the network has to learn too")
+        if self.adversarial and self.frozen_epochs:
+            raise ValueError("frozen_epochs has no place in adversarial training: leave one of them out")
+        if self.deep and (self.distillation or self.augmentation.mix_share):
+            raise ValueError("distillation and mix_share need pictures, which deep features replace: leave them out")
         return self

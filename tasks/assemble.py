@@ -54,7 +54,7 @@ def assemble_video(
             results.append(StepResult(key, sound.outcome, sound.detail, tables))
         else:
             assert ids is not None
-            names = ("frames", "faces", "crops") if key.step == "faces" else ("face_emotions",)
+            names = ("frames", "faces", "crops") if key.step == "faces" else (key.step,)
             tables = {name: _reader(name, partial(ids.rows, name, key)) for name in names}
             results.append(StepResult(key, how.outcome, how.detail, tables))
     return results

@@ -5,7 +5,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from moodreel.models.inference import Backend, classify, load_classifier
+from moodreel.models.inference import Backend, Classified, classify, load_classifier
 from moodreel.models.registry import read_manifest
 from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import ImageInput
@@ -16,19 +16,24 @@ class EmotionClassifier:
 
     def __init__(self, name: str, backend: Backend = "auto") -> None:
         self.manifest = read_manifest(name)
+        self._input = self.manifest.image_input()
         self._run = load_classifier(self.manifest, backend)
 
-    def probabilities(self, crops: list[Image.Image], crop_margin: float) -> NDArray[np.float32]:
-        """Return (n, 7) probabilities in the order of LABELS.
+    def classify(self, crops: list[Image.Image], crop_margin: float) -> Classified:
+        """Return what the model says of n crops, and their deep features.
 
         Args:
             crops: square RGB pictures of faces.
             crop_margin: what they were cut with; the model takes as much of it as its manifest says.
         """
-        images = [prepare_crop(crop, crop_margin, self.manifest.input) for crop in crops]
-        side = self.manifest.input.side_px
+        images = [prepare_crop(crop, crop_margin, self._input) for crop in crops]
+        side = self._input.side_px
         stacked = np.stack(images) if images else np.zeros((0, 3, side, side), np.float32)
         return classify(self._run, self.manifest, stacked)
+
+    def probabilities(self, crops: list[Image.Image], crop_margin: float) -> NDArray[np.float32]:
+        """Return the (n, 7) probabilities alone, in the order of LABELS; see `classify`."""
+        return self.classify(crops, crop_margin).probabilities
 
 
 def prepare_crop(crop: Image.Image, crop_margin: float, wanted: ImageInput) -> NDArray[np.float32]:
@@ -52,3 +57,9 @@ def emotion_rows(probabilities: NDArray[np.float32]) -> pa.Table:
     columns = {label: pa.array(probabilities[:, i], pa.float32()) for i, label in enumerate(LABELS)}
     winners = probabilities.argmax(1) if len(probabilities) else []
     return pa.table({**columns, "label": pa.array([LABELS[i] for i in winners], pa.string())})
+
+
+def feature_rows(features: NDArray[np.float32]) -> pa.Table:
+    """Return (n, k) features as a table's column of lists."""
+    values = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel(), pa.float32()), features.shape[1])
+    return pa.table({"features": values.cast(pa.list_(pa.float32()))})

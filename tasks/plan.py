@@ -28,7 +28,10 @@ def wanted_steps(config: AnalysisConfig) -> frozenset[StepKey]:
     """Return the steps that every video should have under these settings."""
     picture = config.picture.digest()
     steps = {StepKey("faces", picture, None)}
-    steps |= {StepKey("face_emotions", picture, read_manifest(name).model_id) for name in config.face_models}
+    manifests = [read_manifest(name) for name in config.face_models]
+    steps |= {StepKey("face_emotions", picture, manifest.model_id) for manifest in manifests}
+    if config.features:
+        steps |= {StepKey("face_features", picture, each.model_id) for each in manifests if each.num_features}
     if config.sound is not None:
         steps.add(StepKey("audio_windows", config.sound.digest(), None))
     return frozenset(steps)

@@ -27,7 +27,7 @@ from moodreel.tasks.container import probe_video
 from moodreel.tasks.crops import cut_crop, look_of, open_crop
 from moodreel.tasks.decode import sample_frames
 from moodreel.tasks.discover import check_unchanged
-from moodreel.tasks.emotions import EmotionClassifier, emotion_rows
+from moodreel.tasks.emotions import EmotionClassifier, emotion_rows, feature_rows
 from moodreel.tasks.faces import FaceDetector
 from moodreel.tasks.persons import compare_views, view_of
 from moodreel.tasks.picture_rows import PictureRows
@@ -101,8 +101,11 @@ class VideoAnalyst:
         yield rows.frames_part()
         yield rows.faces_part([look_of(crop) for crop in crops])
         for classifier in self._classifiers:
-            probabilities = classifier.probabilities(crops, self.config.picture.crop_margin)
-            yield Part("face_emotions", emotion_rows(probabilities), classifier.manifest.model_id)
+            manifest = classifier.manifest
+            probabilities, features = classifier.classify(crops, self.config.picture.crop_margin)
+            yield Part("face_emotions", emotion_rows(probabilities), manifest.model_id)
+            if self.config.features and manifest.num_features:
+                yield Part("face_features", feature_rows(features), manifest.model_id)
         rows.clear()
 
     def _hear(self, file: VideoFile) -> Iterator[Part | UnitEnd]:

@@ -9,6 +9,8 @@ import pytest
 from clips import SPEECH, portrait_clip
 
 from moodreel.flows.run import run_night
+from moodreel.models.card import card
+from moodreel.models.registry import REGISTERED, read_manifest
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import MEANING, RETRY_NEXT_NIGHT, RETRY_TONIGHT, Reason
 from moodreel.schemas.tables import describe_tables
@@ -60,6 +62,12 @@ def test_tables_and_reasons_are_documented_as_declared() -> None:
     reasons = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (.*?) \| (.*?) \|", reasons, re.M)[1:]
     assert rows == [(reason.value, MEANING[reason], _tried_again(reason)) for reason in Reason]
+
+
+def test_every_registered_model_has_its_card() -> None:
+    """After a change of a manifest: moodreel models --cards docs/models."""
+    written = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "models").iterdir()}
+    assert written == {name: card(read_manifest(name)) for name in REGISTERED}
 
 
 def _tried_again(reason: Reason) -> str:

@@ -30,12 +30,21 @@ def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[
     path = folder / CHECKPOINT
     if not path.exists():
         return None
-    if not resume:
-        raise ValueError(f"{folder} holds a run already: continue it with --resume or name another --out")
+    refuse_to_overwrite(folder, resume)
     state: dict[str, Any] = torch.load(path, weights_only=True)
     if state["config"] != config.model_dump_json():
         raise ValueError(f"{folder} holds a run of another recipe: name another --out")
     return state
+
+
+def refuse_to_overwrite(folder: Path, resume: bool) -> None:
+    """Check that a run may begin here.
+
+    Raises:
+        ValueError: the folder holds a run already and `resume` is off.
+    """
+    if (folder / CHECKPOINT).exists() and not resume:
+        raise ValueError(f"{folder} holds a run already: continue it with --resume or name another --out")
 
 
 def save_best(folder: Path, weights: dict[str, Tensor]) -> None:

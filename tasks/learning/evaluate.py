@@ -1,18 +1,18 @@
 """Measure a registered face model on labelled faces, through the same code that analyses videos."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from moodreel.models.inference import Backend
-from moodreel.schemas.labels import LABELS, NUM_LABELS
 from moodreel.tasks.crops import open_crop
 from moodreel.tasks.emotions import EmotionClassifier
+from moodreel.tasks.learning import metrics
+from moodreel.tasks.learning.calibration import apply_temperature
 from moodreel.tasks.learning.labelled import LabelledFaces
 
 _CHUNK = 512
@@ -20,35 +20,53 @@ _CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What `moodreel evaluate --json` prints; `uar` is the mean recall of the classes present, `ece` has 15 bins."""
+    """What `moodreel evaluate --json` prints; `tasks/learning/metrics.py` says what each figure is.
+
+    "Leak-free" leaves out the faces whose exact pixels are among the training pictures; None if none is left.
+    `ece_uncalibrated` is that of the network's own probabilities, before the temperature. The seconds are those of
+    decoding and classifying, without loading the network.
+    """
 
     model: str
     n: int
     n_skipped: int
+    n_leak_free: int
     accuracy: float
-    accuracy_leak_free: float
+    accuracy_leak_free: float | None
     uar: float
+    uar_leak_free: float | None
     macro_f1: float
+    macro_f1_leak_free: float | None
+    auc: float | None
+    rmse: float
     ece: float
-    per_class: dict[str, dict[str, float]]
+    ece_uncalibrated: float
+    temperature: float
+    per_class: dict[str, dict[str, float | int | None]]
     confusion: list[list[int]]
+    confusion_normalised: list[list[float | None]]
     seconds: float
+    seconds_per_image: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores, and the (n, 7) float32 probabilities that they come from."""
+
+    scores: Scores
+    probabilities: NDArray[np.float32]
 
 
 def classify_faces(
     name: str, faces: LabelledFaces, *, as_grey48: bool = False, backend: Backend = "auto"
 ) -> NDArray[np.float32]:
     """Return (n, 7) probabilities of labelled pictures, which are taken as cut to the face already."""
-    classifier = EmotionClassifier(name, backend)
-    margin = classifier.manifest.input.margin
-    chunks = []
-    for first in range(0, len(faces.images), _CHUNK):
-        crops = [_opened(image, as_grey48) for image in faces.images[first : first + _CHUNK]]
-        chunks.append(classifier.probabilities(crops, margin))
-    return np.concatenate(chunks)
+    return _classify(EmotionClassifier(name, backend), faces, as_grey48)
 
 
-def evaluate_model(name: str, faces: LabelledFaces, *, as_grey48: bool = False, backend: Backend = "auto") -> Scores:
+def evaluate_model(
+    name: str, faces: LabelledFaces, *, as_grey48: bool = False, backend: Backend = "auto"
+) -> Evaluation:
     """Classify labelled faces and score the outcome.
 
     Args:
@@ -60,47 +78,60 @@ def evaluate_model(name: str, faces: LabelledFaces, *, as_grey48: bool = False, 
     Raises:
         ValueError: no model has that name.
     """
+    classifier = EmotionClassifier(name, backend)
     started = time.monotonic()
-    probabilities = classify_faces(name, faces, as_grey48=as_grey48, backend=backend)
-    return score(name, faces, probabilities, time.monotonic() - started)
+    probabilities = _classify(classifier, faces, as_grey48)
+    seconds = time.monotonic() - started
+    scores = score(name, faces, probabilities, seconds, temperature=classifier.manifest.temperature)
+    return Evaluation(scores, probabilities)
 
 
-def score(name: str, faces: LabelledFaces, probabilities: NDArray[np.float32], seconds: float) -> Scores:
-    """Score (n, 7) probabilities against the labels; classes that are absent count in no mean."""
-    guess, truth = probabilities.argmax(1), faces.labels
-    confusion = np.zeros((NUM_LABELS, NUM_LABELS), np.int64)
-    np.add.at(confusion, (truth, guess), 1)
-    hits, n_true, n_guess = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-    precision, recall = hits / np.maximum(n_guess, 1), hits / np.maximum(n_true, 1)
-    f1 = 2 * hits / np.maximum(n_true + n_guess, 1)
-    present = n_true > 0
+def score(
+    name: str, faces: LabelledFaces, probabilities: NDArray[np.float32], seconds: float, *, temperature: float = 1.0
+) -> Scores:
+    """Score (n, 7) probabilities, whose logits were divided by the temperature already, against the labels."""
+    counts = metrics.confusion_counts(probabilities, faces.labels)
     own = ~faces.is_copy
-    ece = multiclass_calibration_error(
-        torch.from_numpy(probabilities), torch.from_numpy(truth), num_classes=NUM_LABELS, n_bins=15
-    )
+
+    def leak_free(figure: Callable[[NDArray[np.int64]], float]) -> float | None:
+        return figure(metrics.confusion_counts(probabilities[own], faces.labels[own])) if own.any() else None
+
     return Scores(
         model=name,
-        n=len(truth),
+        n=len(faces.labels),
         n_skipped=faces.num_skipped,
-        accuracy=float((guess == truth).mean()),
-        accuracy_leak_free=float((guess == truth)[own].mean()) if own.any() else float("nan"),
-        uar=float(recall[present].mean()),
-        macro_f1=float(f1[present].mean()),
-        ece=float(ece),
-        per_class={
-            label: {
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "n": int(n_true[i]),
-            }
-            for i, label in enumerate(LABELS)
-        },
-        confusion=confusion.tolist(),
+        n_leak_free=int(own.sum()),
+        accuracy=metrics.accuracy(counts),
+        accuracy_leak_free=leak_free(metrics.accuracy),
+        uar=metrics.mean_recall(counts),
+        uar_leak_free=leak_free(metrics.mean_recall),
+        macro_f1=metrics.macro_f1(counts),
+        macro_f1_leak_free=leak_free(metrics.macro_f1),
+        auc=metrics.macro_auc(probabilities, faces.labels),
+        rmse=metrics.root_mean_square_error(probabilities, faces.labels),
+        ece=metrics.calibration_error(probabilities, faces.labels),
+        ece_uncalibrated=metrics.calibration_error(apply_temperature(probabilities, 1 / temperature), faces.labels),
+        temperature=temperature,
+        per_class=metrics.class_figures(counts),
+        confusion=counts.tolist(),
+        confusion_normalised=metrics.confusion_shares(counts),
         seconds=round(seconds, 2),
+        seconds_per_image=round(seconds / len(faces.labels), 6),
     )
 
 
-def _opened(image: bytes, as_grey48: bool) -> Image.Image:
+def _classify(classifier: EmotionClassifier, faces: LabelledFaces, as_grey48: bool) -> NDArray[np.float32]:
+    chunks = []
+    for first in range(0, len(faces.images), _CHUNK):
+        crops = [open_picture(image, as_grey48) for image in faces.images[first : first + _CHUNK]]
+        chunks.append(classifier.probabilities(crops, classifier.manifest.image_input().margin))
+    return np.concatenate(chunks)
+
+
+def open_picture(image: bytes, as_grey48: bool) -> Image.Image:
+    """Decode to a square RGB picture, 48 px and grey if wanted; an oblong one is stretched, as in training."""
     crop = open_crop(image)
-    return crop.convert("L").resize((48, 48), Image.Resampling.BILINEAR).convert("RGB") if as_grey48 else crop
+    if as_grey48:
+        return crop.convert("L").resize((48, 48), Image.Resampling.BILINEAR).convert("RGB")
+    side = max(crop.size)
+    return crop if crop.width == crop.height else crop.resize((side, side), Image.Resampling.BILINEAR)

@@ -4,12 +4,15 @@ import hashlib
 import os
 from pathlib import Path
 
+import tomli_w
 from torch import nn
 
+from moodreel.models.features import num_features
 from moodreel.models.packing import save_weights
 from moodreel.schemas.labels import LABELS
-from moodreel.schemas.manifest import ImageInput, Manifest
+from moodreel.schemas.manifest import ImageInput, Manifest, VectorInput
 from moodreel.schemas.training import TrainingConfig
+from moodreel.tasks.learning.deep_examples import describe_vectors
 
 
 def export_model(network: nn.Module, config: TrainingConfig, name: str, out: Path, **facts: object) -> Manifest:
@@ -20,7 +23,8 @@ def export_model(network: nn.Module, config: TrainingConfig, name: str, out: Pat
         config: its recipe.
         name: the registry name.
         out: a folder, made if need be.
-        facts: version, licence, trained_on, trained_with, metrics and measured_with for the manifest.
+        facts: what else the manifest holds; version, licence, trained_on, metrics and measured_with at
+            least.
     """
     out.mkdir(parents=True, exist_ok=True)
     weights = out / f"{name}.safetensors"
@@ -35,10 +39,8 @@ def export_model(network: nn.Module, config: TrainingConfig, name: str, out: Pat
             "weights": weights.name,
             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "labels": LABELS,
-            # FER2013's pictures are MTCNN's box made square: the median longer side of a box is 51 of their 48 px
-            "input": ImageInput(
-                side_px=config.input_px, source_px=config.source_px, colour="grey", margin=0.0, mean=0.5, std=0.5
-            ),
+            "num_features": None if config.deep else num_features(network),
+            "input": _describe_input(config),
             **facts,
         }
     )
@@ -48,20 +50,13 @@ def export_model(network: nn.Module, config: TrainingConfig, name: str, out: Pat
     return manifest
 
 
+def _describe_input(config: TrainingConfig) -> ImageInput | VectorInput:
+    if config.deep:
+        return describe_vectors(config.deep)
+    # FER2013's pictures are MTCNN's box made square: the median longer side of a box is 51 of their 48 px
+    return ImageInput(side_px=config.input_px, source_px=config.source_px, colour="grey", margin=0.0, mean=0.5, std=0.5)
+
+
 def manifest_toml(manifest: Manifest) -> str:
-    """Return a manifest as TOML, plain values before tables."""
-    values = manifest.model_dump()
-    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
-    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if key not in tables]
-    for key, table in tables.items():
-        lines += ["", f"[{key}]", *[f"{name} = {_toml(value)}" for name, value in table.items()]]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return repr(value)
+    """Return a manifest as TOML; what has its default is left out."""
+    return tomli_w.dumps(manifest.model_dump(mode="json", exclude_defaults=True))

@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from moodreel.models.packing import load_weights
+from moodreel.tasks.learning.objective import last_dense
 
 
 def load_initial_weights(network: nn.Module, path: Path) -> None:
@@ -14,14 +15,12 @@ def load_initial_weights(network: nn.Module, path: Path) -> None:
         ValueError: the file is missing or no safetensors, or belongs to another network.
     """
     given, own = load_weights(path), network.state_dict()
-    head = _last_layer(own)
+    layer = last_dense(network)
+    head = {
+        f"{name}.{part}" for name, module in network.named_modules() if module is layer for part in ("weight", "bias")
+    }
     fitting = {name: tensor for name, tensor in given.items() if name in own and tensor.shape == own[name].shape}
     strange = sorted((own.keys() | given.keys()) - fitting.keys() - head)
     if strange:
         raise ValueError(f"{path} holds another network's weights: {strange[0]} does not fit ({len(strange)} do not)")
     network.load_state_dict(fitting, strict=False)
-
-
-def _last_layer(state: dict[str, object]) -> set[str]:
-    layer = list(state)[-1].rpartition(".")[0]
-    return {name for name in state if name.rpartition(".")[0] == layer}

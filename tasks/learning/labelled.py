@@ -1,15 +1,19 @@
 """Labelled face pictures, read from the data formats that the README lists."""
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
 from moodreel.schemas.labels import LABELS, NUM_LABELS
+from moodreel.tasks.learning.fer2013_csv import read_fer2013_csv
 
 # FER+'s vote columns in the order of LABELS; contempt, unknown and "not a face" have no place among the seven
 VOTE_COLUMNS = ("fp_anger", "fp_disgust", "fp_fear", "fp_happiness", "fp_sadness", "fp_surprise", "fp_neutral")
@@ -41,26 +45,45 @@ class LabelledFaces:
 
 
 def read_labelled_faces(source: Path, split: str | None = None) -> LabelledFaces:
-    """Read pictures and labels from a Parquet file or from a folder of class folders.
+    """Read pictures and labels, and check that every picture can be decoded.
 
     Args:
-        source: Parquet with `png` or `jpeg`, `label_name` and perhaps `split`, or a folder of folders named by label.
+        source: Parquet with `png` or `jpeg`, `label_name` and perhaps `split`; FER2013's own CSV; or a folder of
+            folders named by label, which may lie in folders named by split.
         split: keep the rows of this split only; None keeps all.
 
     Raises:
-        ValueError: nothing usable is there, or the split does not exist.
+        ValueError: nothing usable is there, the split does not exist, or a picture is broken.
     """
-    rows = _folder_rows(source) if source.is_dir() else _parquet_rows(source, split)
-    usable = [row for row in rows if row[1] in LABELS]
+    if source.is_dir():
+        rows = _folder_rows(source, split)
+    elif not source.is_file():
+        raise ValueError(f"{source}: no such file or folder")
+    else:
+        rows = _table_rows(source, split)
+    usable = [row for row in rows if row.label in LABELS]
     if not usable:
         raise ValueError(f"{source} holds no picture labelled with one of {', '.join(LABELS)}")
+    for row in usable:
+        _refuse_broken(row)
     return LabelledFaces(
-        images=[row[0] for row in usable],
-        labels=np.array([LABELS.index(row[1]) for row in usable], np.int64),
-        votes=np.stack([row[2] for row in usable]),
-        is_copy=np.array([row[3] for row in usable], np.bool_),
+        images=[row.image for row in usable],
+        labels=np.array([LABELS.index(row.label) for row in usable], np.int64),
+        votes=np.stack([row.votes for row in usable]),
+        is_copy=np.array([row.is_copy for row in usable], np.bool_),
         num_skipped=len(rows) - len(usable),
     )
+
+
+def refuse_missing_classes(faces: LabelledFaces, source: Path) -> None:
+    """Check that a network can learn all seven from these pictures.
+
+    Raises:
+        ValueError: a label has no picture.
+    """
+    missing = [label for i, label in enumerate(LABELS) if not (faces.labels == i).any()]
+    if missing:
+        raise ValueError(f"{source} has no training picture of {', '.join(missing)}; all seven are needed")
 
 
 def decode_grey(images: list[bytes], side_px: int) -> NDArray[np.uint8]:
@@ -74,29 +97,54 @@ def decode_grey(images: list[bytes], side_px: int) -> NDArray[np.uint8]:
     return out
 
 
-_Row = tuple[bytes, str, NDArray[np.float32], bool]
+@dataclass(frozen=True, slots=True)
+class _Row:
+    origin: str  # where a user finds it
+    image: bytes
+    label: str
+    votes: NDArray[np.float32]
+    is_copy: bool
 
 
-def _parquet_rows(source: Path, split: str | None) -> list[_Row]:
-    if not source.is_file():
-        raise ValueError(f"{source}: no such file or folder")
-    table = pq.read_table(source).to_pandas()
+def _table_rows(source: Path, split: str | None) -> list[_Row]:
+    table = read_fer2013_csv(source, split) if source.suffix.lower() == ".csv" else _read_parquet(source)
+    picture = "png" if "png" in table else "jpeg"
+    if picture not in table or "label_name" not in table:
+        raise ValueError(f"{source} needs the columns label_name and png or jpeg; it has {', '.join(table.columns)}")
     if split is not None:
         if "split" not in table or not (table["split"] == split).any():
             raise ValueError(f"{source} has no split {split!r}")
         table = table[table["split"] == split]
-    picture = "png" if "png" in table else "jpeg"
-    if picture not in table or "label_name" not in table:
-        raise ValueError(f"{source} needs the columns label_name and png or jpeg; it has {', '.join(table.columns)}")
     votes = np.zeros((len(table), NUM_LABELS), np.float32)
     if set(VOTE_COLUMNS) <= set(table.columns):
         votes = table[list(VOTE_COLUMNS)].fillna(0).to_numpy(np.float32)
         votes = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
     copies = table["copy_in_train"].fillna(False) if "copy_in_train" in table else [False] * len(table)
-    return list(zip(table[picture], table["label_name"].astype(str), votes, map(bool, copies), strict=True))
+    columns = (table.index, table[picture], table["label_name"].astype(str), votes, copies)
+    return [
+        _Row(f"{source}, row {number} (the first is 0)", image, label, vote, bool(is_copy))
+        for number, image, label, vote, is_copy in zip(*columns, strict=True)
+    ]
 
 
-def _folder_rows(source: Path) -> list[_Row]:
+def _read_parquet(source: Path) -> pd.DataFrame:
+    try:
+        return pq.read_table(source).to_pandas()
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{source} is no Parquet file: {error}") from error
+
+
+def _folder_rows(source: Path, split: str | None) -> list[_Row]:
+    if split is not None and not (source / split).is_dir():
+        raise ValueError(f"{source} has no split {split!r}: no folder of that name is in it")
+    folder = source / split if split is not None else source
     no_votes = np.zeros(NUM_LABELS, np.float32)
-    files = sorted(path for path in source.glob("*/*") if path.suffix.lower() in {".png", ".jpg", ".jpeg"})
-    return [(path.read_bytes(), path.parent.name, no_votes, False) for path in files]
+    files = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in {".png", ".jpg", ".jpeg"})
+    return [_Row(str(path), path.read_bytes(), path.parent.name, no_votes, False) for path in files]
+
+
+def _refuse_broken(row: _Row) -> None:
+    try:
+        Image.open(io.BytesIO(row.image)).load()
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:  # all that Pillow and NULL give
+        raise ValueError(f"{row.origin}: the picture can't be decoded ({error})") from error

@@ -77,6 +77,9 @@ class LabelObjective:
             parameter.requires_grad_(not is_frozen)
         for parameter in head.parameters():
             parameter.requires_grad_(True)
+        if not is_frozen and self._optimizer.state.keys() == set(head.parameters()):
+            # torch's fused SGD fails when some weights have momentum and others none yet
+            self._optimizer.state.clear()
 
     def step(self, batch: Batch, rate: float) -> dict[str, float]:
         """See `Objective`."""

@@ -22,7 +22,7 @@ class Teachers:
         for name in distillation.teachers:
             manifest = read_manifest(name)
             network = load_network(manifest).to(device).to(memory_format=torch.channels_last)
-            self._teachers.append((network, manifest.input.side_px, manifest.output_order()))
+            self._teachers.append((network, manifest.image_input().side_px, manifest.output_order()))
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return (n, 7) probabilities at the recipe's temperature for (n, 3, s, s) pixels in -1..1."""

@@ -8,7 +8,7 @@ the seed and the epoch's number alone, so the outcome is that of an undisturbed 
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from torch import nn
 
 from moodreel.models.networks import build_network
 from moodreel.schemas.training import TrainingConfig
+from moodreel.tasks.learning.adversarial import AdversarialObjective
 from moodreel.tasks.learning.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint
 from moodreel.tasks.learning.examples import Examples, class_weights, epoch_order
 from moodreel.tasks.learning.initial import load_initial_weights
 from moodreel.tasks.learning.objective import ClassLoss, LabelObjective, Objective, autocast
+from moodreel.tasks.learning.pretraining import pretrain
 from moodreel.tasks.learning.rates import epochs_without_rise, rate_at
 
 METRICS = "metrics.jsonl"
@@ -57,7 +59,7 @@ def train_classifier(
     *,
     resume: bool = False,
     init: Path | None = None,
-    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    on_epoch: Callable[[Sequence[EpochMetrics]], None] = lambda history: None,
     on_step: Callable[[int, int], None] = lambda step, num_steps: None,
 ) -> Trained:
     """Run a recipe.
@@ -69,7 +71,7 @@ def train_classifier(
         out: the run folder, made if need be.
         resume: continue the run in `out`.
         init: safetensors file with the weights to start from.
-        on_epoch: called after each epoch.
+        on_epoch: called after each epoch with all that are finished.
         on_step: called after each step with its number in the run, from 1, and the number of all steps.
 
     Raises:
@@ -80,15 +82,18 @@ def train_classifier(
     steps_per_epoch = len(train.labels) // config.batch_size
     if steps_per_epoch == 0:
         raise ValueError(f"{len(train.labels)} examples are fewer than one batch of {config.batch_size}")
-    if config.frozen_epochs and init is None:
-        raise ValueError("this recipe trains the last layer first: give the weights of the others with --init")
-    out.mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(out, config, resume)
+    if config.frozen_epochs and init is None and state is None:
+        raise ValueError("this recipe trains the last layer first: give the weights of the others with --init")
     objective = build_objective(config, train, init)
+    out.mkdir(parents=True, exist_ok=True)  # not before all that a user may have got wrong is checked
     history: list[EpochMetrics] = []
     if state is not None:
         objective.restore(state["objective"])
         history = [EpochMetrics(**line) for line in state["history"]]
+        _write_metrics(out / METRICS, state["history"])  # a kill may have left its last line out
+    elif init is None:
+        pretrain(objective.network, train, config)
     num_steps = config.num_epochs * steps_per_epoch
 
     while len(history) < config.num_epochs and not _is_stale(config, history):
@@ -105,8 +110,10 @@ def train_classifier(
             for name, loss in objective.step(batch, rate).items():
                 totals[name] = totals.get(name, 0.0) + loss
             on_step(epoch * steps_per_epoch + step + 1, num_steps)
-        guess = predict(objective.network, validation, config).argmax(1)
-        accuracy = float((guess == validation.labels).mean())
+        probabilities = predict(objective.network, validation, config)
+        if not np.isfinite(probabilities).all():  # the last step broke it; no checkpoint may take that over
+            raise FloatingPointError("the network's outputs are no numbers any more: try a lower learning rate")
+        accuracy = float((probabilities.argmax(1) == validation.labels).mean())
         losses = {name: total / steps_per_epoch for name, total in totals.items()}
         history.append(EpochMetrics(epoch, rate, losses, accuracy, round(time.monotonic() - started, 1)))
         if epochs_without_rise([line.accuracy for line in history]) == 0:
@@ -114,7 +121,7 @@ def train_classifier(
         lines = [asdict(line) for line in history]
         save_checkpoint(out, config, {"objective": objective.state(), "history": lines})
         _write_metrics(out / METRICS, lines)
-        on_epoch(history[-1])
+        on_epoch(history)
 
     objective.network.load_state_dict(load_best(out))
     return Trained(objective.network.eval(), history)
@@ -124,11 +131,14 @@ def build_objective(config: TrainingConfig, train: Examples, init: Path | None) 
     """Build the network that a recipe names, its start weights, and what it learns by."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
-    network = build_network(config.network, config.drop_rate)
+    network = build_network(config.network, config.drop_rate, debug=config.is_debug)
     if init is not None:
         load_initial_weights(network, init)
     weights = class_weights(train.labels) if config.class_balance == "weights" else None
-    return LabelObjective(network, config, ClassLoss(config, weights, device), device)
+    class_loss = ClassLoss(config, weights, device)
+    if config.adversarial:
+        return AdversarialObjective(network, config, config.adversarial, class_loss, device)
+    return LabelObjective(network, config, class_loss, device)
 
 
 def predict(network: nn.Module, examples: Examples, config: TrainingConfig) -> NDArray[np.float32]:
@@ -150,7 +160,7 @@ def _is_stale(config: TrainingConfig, history: list[EpochMetrics]) -> bool:
 
 
 def _write_metrics(path: Path, lines: list[dict[str, Any]]) -> None:
-    """Write all epochs anew: a run killed between checkpoint and metrics leaves no gap and no double."""
+    """Write all epochs anew, so that a resumed run leaves no gap and no double."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     os.replace(temporary, path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.schemas.tables import TABLES
 
 MOODREEL = str(Path(sys.executable).with_name("moodreel"))
@@ -37,12 +38,14 @@ def test_help_answers_at_once() -> None:
 def test_the_options_are_those_we_decided_on() -> None:
     """A new option is a decision: add it here, and a test that it has an effect."""
     expected = {
-        "run": "--warehouse --models --sample-fps --min-face-px --decoder --no-audio --workers --purpose --json",
+        "run": "--warehouse --models --features --sample-fps --min-face-px --decoder --no-audio --workers --purpose"
+        " --json",
         "sql": "--warehouse --format --output",
-        "models": "--json",
+        "models": "--json --cards",
         "doctor": "--json",
-        "train": "--data --out --resume --init",
-        "evaluate": "--data --split --as --json",
+        "train": "--data --out --resume --init --find-rate --warehouse",
+        "evaluate": "--data --split --as --output --json",
+        "reproduce": "--data --out --epochs --resume",
     }
     for command, options in expected.items():
         found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", moodreel(command, "--help").stdout)) - {"--help"}
@@ -70,7 +73,10 @@ def test_a_second_run_does_nothing_in_seconds(clips: Path, analysed: tuple[Path,
 
 def test_sql_in_every_format(analysed: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
     warehouse, _ = analysed
-    query = "SELECT parse_filename(path) AS file, dominant_emotion, num_people FROM video_emotions ORDER BY file"
+    query = (
+        "SELECT parse_filename(path) AS file, dominant_emotion, num_people FROM video_emotions"
+        f" WHERE model_id = '{read_manifest(DEFAULTS['face'][0]).model_id}' ORDER BY file"
+    )
 
     def asked(*words: str) -> str:
         answer = moodreel("sql", query, "--warehouse", str(warehouse), *words)
@@ -115,6 +121,11 @@ def test_models_tells_accuracy_and_licences() -> None:
     assert "inception-resnet-v2" in text and "openSMILE" in text and "not for commercial" in text
     [model, *_] = json.loads(moodreel("models", "--json").stdout)
     assert model["metrics"]["public_test_accuracy"] >= 0.6
+
+
+def test_models_writes_the_cards_instead(tmp_path: Path) -> None:
+    assert moodreel("models", "--cards", str(tmp_path / "new" / "cards")).stdout == ""
+    assert {path.stem for path in (tmp_path / "new" / "cards").iterdir()} == set(REGISTERED)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
 
+from moodreel.models.registry import DEFAULTS, read_manifest
 from moodreel.warehouse.ask import ask
 
 ROOT = Path(__file__).parents[2]
@@ -124,8 +125,9 @@ def test_the_schedule_starts_a_night_that_fills_the_warehouse(server: dict[str, 
     states, table = asyncio.run(_report(api, night))
     assert states == {"face (1).mp4": "Completed", "bad.mp4": "Failed"}
     assert [(row.get("dominant_emotion"), "failed" in row) for row in table] == [("happy", False), (None, True)]
-    [row] = ask(warehouse, "SELECT dominant_emotion, num_people FROM video_emotions").to_pylist()
-    assert row == {"dominant_emotion": "happy", "num_people": 1}
+    rows = ask(warehouse, "SELECT model_id, dominant_emotion, num_people FROM video_emotions").to_pylist()
+    assert {row["model_id"] for row in rows} == {read_manifest(name).model_id for name in DEFAULTS["face"]}
+    assert {row["num_people"] for row in rows} == {1} and "happy" in {row["dominant_emotion"] for row in rows}
     [run] = ask(warehouse, "SELECT run_id, purpose, state, num_failed FROM runs").to_pylist()
     assert run == {"run_id": night.id.hex, "purpose": "nightly", "state": "completed", "num_failed": 1}
 

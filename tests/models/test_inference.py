@@ -4,36 +4,41 @@ import numpy as np
 import pytest
 
 from moodreel.models.inference import BATCH, classify, load_classifier
-from moodreel.models.registry import DEFAULTS, read_manifest
+from moodreel.models.registry import REGISTERED, read_manifest
 from moodreel.tasks.learning.evaluate import classify_faces, score
 from moodreel.tasks.learning.labelled import read_labelled_faces
 
-NAME = str(DEFAULTS["face"])
 
-
-def test_probabilities_do_not_depend_on_the_neighbours() -> None:
-    manifest = read_manifest(NAME)
+@pytest.mark.parametrize("name", REGISTERED)
+def test_what_is_said_of_a_face_does_not_depend_on_its_neighbours(name: str) -> None:
+    manifest = read_manifest(name)
     run = load_classifier(manifest)
-    side = manifest.input.side_px
+    side = manifest.image_input().side_px
     images = np.random.default_rng(1).normal(size=(BATCH + 3, 3, side, side)).astype(np.float32)
     together = classify(run, manifest, images)
-    alone = np.concatenate([classify(run, manifest, image[None]) for image in images])
-    np.testing.assert_array_equal(together, alone)
-    np.testing.assert_allclose(together.sum(1), 1, atol=1e-5)
-    assert classify(run, manifest, images[:0]).shape == (0, 7)
+    alone = [classify(run, manifest, image[None]) for image in images]
+    np.testing.assert_array_equal(together.probabilities, np.concatenate([each.probabilities for each in alone]))
+    np.testing.assert_array_equal(together.features, np.concatenate([each.features for each in alone]))
+    np.testing.assert_allclose(together.probabilities.sum(1), 1, atol=1e-5)
+    nothing = classify(run, manifest, images[:0])
+    assert (nothing.probabilities.shape, nothing.features.shape) == ((0, 7), (0, manifest.num_features or 0))
 
 
 @pytest.mark.needs_shared
 @pytest.mark.timeout(600)
-def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(fer2013: Path) -> None:
+@pytest.mark.parametrize("name", REGISTERED)
+def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(name: str, fer2013: Path) -> None:
     faces = read_labelled_faces(fer2013, "public_test")
-    fast = classify_faces(NAME, faces, backend="openvino")
-    reference = classify_faces(NAME, faces, backend="torch")
+    fast = classify_faces(name, faces, backend="openvino")
+    reference = classify_faces(name, faces, backend="torch")
     assert (fast.argmax(1) == reference.argmax(1)).mean() >= 0.99
-    fast_scores, reference_scores = (score(NAME, faces, p, 0.0) for p in (fast, reference))
+    fast_scores, reference_scores = (score(name, faces, p, 0.0) for p in (fast, reference))
     assert abs(fast_scores.accuracy - reference_scores.accuracy) <= 0.002
-    metrics = read_manifest(NAME).metrics
+    manifest = read_manifest(name)
     assert fast_scores.accuracy >= 0.60
-    assert fast_scores.accuracy == pytest.approx(metrics["public_test_accuracy"], abs=0.002)
-    assert fast_scores.accuracy_leak_free == pytest.approx(metrics["public_test_accuracy_leak_free"], abs=0.002)
-    assert fast_scores.uar == pytest.approx(metrics["public_test_uar"], abs=0.005)
+    assert fast_scores.accuracy == pytest.approx(manifest.metrics["public_test_accuracy"], abs=0.002)
+    leak_free = manifest.metrics["public_test_accuracy_leak_free"]
+    assert fast_scores.accuracy_leak_free == pytest.approx(leak_free, abs=0.002)
+    assert fast_scores.uar == pytest.approx(manifest.metrics["public_test_uar"], abs=0.005)
+    for label, scores in manifest.per_class.items():
+        assert fast_scores.per_class[label]["recall"] == pytest.approx(scores.recall, abs=0.02), label

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moodreel.models.registry import DEFAULTS, read_manifest
+from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.schemas.config import AnalysisConfig, PictureConfig, SoundConfig
 from moodreel.schemas.values import FileStamp, StepKey, VideoFile
 from moodreel.tasks.plan import plan_videos, wanted_steps
@@ -45,9 +45,7 @@ def test_after_the_work_is_done_nothing_is_left(
 
 
 def test_every_setting_changes_its_steps_and_no_other() -> None:
-    model = DEFAULTS["face"]
-    assert model is not None
-    plain = AnalysisConfig(face_models=(model,))
+    plain = AnalysisConfig(face_models=DEFAULTS["face"])
     changed_picture = [
         {"decoder": "decord"}, {"sample_fps": 2.0}, {"min_face_px": 40}, {"min_score": 0.5}, {"crop_margin": 0.1},
         {"max_crop_px": 96}, {"version": 99},
@@ -65,8 +63,14 @@ def test_every_setting_changes_its_steps_and_no_other() -> None:
 
 
 def test_emotions_are_keyed_by_the_weights() -> None:
-    model = DEFAULTS["face"]
-    assert model is not None
-    [emotions] = [key for key in wanted_steps(AnalysisConfig(face_models=(model,))) if key.step == "face_emotions"]
-    assert emotions.model_id == read_manifest(model).model_id
-    assert read_manifest(model).sha256[:12] in emotions.model_id
+    wanted = wanted_steps(AnalysisConfig(face_models=DEFAULTS["face"]))
+    manifests = [read_manifest(name) for name in DEFAULTS["face"]]
+    assert {key.model_id for key in wanted if key.step == "face_emotions"} == {each.model_id for each in manifests}
+
+
+def test_features_are_steps_of_the_models_that_have_any() -> None:
+    plain = AnalysisConfig(face_models=REGISTERED)
+    asked = wanted_steps(plain.model_copy(update={"features": True}))
+    having = {read_manifest(name).model_id for name in REGISTERED if read_manifest(name).num_features}
+    assert {(key.step, key.model_id) for key in asked - wanted_steps(plain)} == {("face_features", i) for i in having}
+    assert having and wanted_steps(plain) < asked

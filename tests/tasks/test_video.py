@@ -17,8 +17,7 @@ from moodreel.tasks.units import cut_units
 from moodreel.tasks.video import VideoAnalyst
 from moodreel.warehouse.staging import StagingArea
 
-FACE_MODEL = str(DEFAULTS["face"])
-CONFIG = AnalysisConfig(face_models=(FACE_MODEL,), sound=SoundConfig())
+CONFIG = AnalysisConfig(face_models=DEFAULTS["face"][:1], sound=SoundConfig(), features=True)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def test_a_portrait_is_one_person_in_every_frame_and_smiles(analyst: VideoAnalys
     assert tables["frames"]["ts_s"].to_pylist() == pytest.approx([i / 5 for i in range(15)])
     assert tables["faces"]["face_id"].to_pylist() == list(range(15))
     assert set(tables["faces"]["track_id"].to_pylist()) == {0}
-    assert tables["crops"].num_rows == tables["face_emotions"].num_rows == 15
+    assert tables["crops"].num_rows == tables["face_emotions"].num_rows == tables["face_features"].num_rows == 15
     assert tables["face_emotions"]["label"].to_pylist().count("happy") > 10
     sums = sum(tables["face_emotions"][label].to_numpy() for label in LABELS)
     np.testing.assert_allclose(sums, 1, atol=1e-5)
@@ -162,4 +161,4 @@ def _add_rubble_sound(path: Path) -> None:
 def test_an_empty_segment_gives_empty_tables(analyst: VideoAnalyst, tmp_path: Path) -> None:
     portrait_clip(tmp_path / "a.mp4", 1)
     pieces = list(analyst.analyse(Unit(file_in(tmp_path), Segment(1000, None))))
-    assert [piece.rows.num_rows for piece in pieces if isinstance(piece, Part)] == [0, 0, 0]
+    assert [piece.rows.num_rows for piece in pieces if isinstance(piece, Part)] == [0, 0, 0, 0]

@@ -1,7 +1,3 @@
-import io
-import multiprocessing
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,69 +6,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from stripes import stripes, train_on_stripes
 
 from moodreel.schemas.labels import LABELS
 from moodreel.schemas.training import Augmentation, OneCycle, TrainingConfig
 from moodreel.tasks.learning.augment import augment_faces, mix_pairs
 from moodreel.tasks.learning.checkpoint import CHECKPOINT
 from moodreel.tasks.learning.evaluate import score
-from moodreel.tasks.learning.examples import FaceExamples
 from moodreel.tasks.learning.export import export_model
 from moodreel.tasks.learning.labelled import LabelledFaces, decode_grey, read_labelled_faces
 from moodreel.tasks.learning.recipes import RECIPES
-from moodreel.tasks.learning.train import Trained, train_classifier
+from moodreel.tasks.learning.train import Trained
 
 DEBUG = RECIPES["debug"]()
 FACTS = {
-    "version": "1", "licence": "none", "trained_on": "stripes", "trained_with": "a test",
+    "version": "1", "licence": "none", "trained_on": "stripes",
     "metrics": {"accuracy": 0.5}, "measured_with": "a test",
 }  # fmt: skip
 
 
-def stripes(count: int = 112) -> LabelledFaces:
-    """Pictures whose label is the direction of their stripes: easy to learn, the same each time."""
-    rng = np.random.default_rng(3)
-    labels = np.arange(count) % 7
-    images = []
-    y, x = np.mgrid[:48, :48]
-    for label in labels:
-        angle = label * np.pi / 7
-        wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 0.7 + rng.uniform(0, 6))
-        data = io.BytesIO()
-        Image.fromarray((wave * 100 + 128 + rng.normal(0, 10, (48, 48))).clip(0, 255).astype(np.uint8)).save(
-            data, "PNG"
-        )
-        images.append(data.getvalue())
-    return LabelledFaces(images, labels, np.zeros((count, 7), np.float32), np.zeros(count, bool), 0)
-
-
-def weights_of(network: torch.nn.Module) -> list[torch.Tensor]:
-    return [tensor.clone() for tensor in network.state_dict().values()]
-
-
 def train_debug(out: Path, config: TrainingConfig = DEBUG, **options: Any) -> Trained:
-    torch.set_num_threads(1)
-    examples = FaceExamples(stripes(), config)
-    return train_classifier(config, examples, examples, out, **options)
+    return train_on_stripes(out, config, **options)
 
 
-def test_training_learns_and_resume_equals_an_undisturbed_run(tmp_path: Path) -> None:
-    whole = train_debug(tmp_path / "a")
-    assert whole.history[-1].losses["class"] < whole.history[0].losses["class"]
-
-    child = multiprocessing.get_context("spawn").Process(target=_train_and_die, args=(tmp_path / "b",))
-    child.start()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
-    resumed = train_debug(tmp_path / "b", resume=True)
-    assert [line.epoch for line in resumed.history] == [0, 1, 2]
-    for one, other in zip(weights_of(whole.network), weights_of(resumed.network), strict=True):
-        assert torch.equal(one, other)
-
-
-def _train_and_die(out: Path) -> None:
-    train_debug(out, on_epoch=lambda _: os.kill(os.getpid(), signal.SIGKILL))
+def test_training_learns(tmp_path: Path) -> None:
+    history = train_debug(tmp_path).history
+    assert history[-1].losses["class"] < history[0].losses["class"]
 
 
 def test_a_run_is_not_overwritten_and_not_mixed_with_another_recipe(tmp_path: Path) -> None:

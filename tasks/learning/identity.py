@@ -1,0 +1,62 @@
+"""Which training run a folder holds: an id that stays when the run is resumed, and what the run learns from."""
+
+import os
+import uuid
+from pathlib import Path
+
+from blake3 import blake3
+from pydantic import BaseModel, ConfigDict
+
+from moodreel.schemas.training import TrainingConfig
+from moodreel.tasks.learning.checkpoint import CHECKPOINT, refuse_to_overwrite
+from moodreel.tasks.learning.labelled import LabelledFaces
+
+IDENTITY = "run.json"
+
+
+class RunIdentity(BaseModel):
+    """What stands in `run.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    training_id: str
+    config: TrainingConfig
+    data_id: str
+
+
+def identify_run(folder: Path, config: TrainingConfig, data_id: str, resume: bool) -> RunIdentity:
+    """Say which run goes on in a folder, a new one if it holds none that could; nothing is written.
+
+    Raises:
+        ValueError: the folder holds a run and `resume` is off, or one of another recipe or on other data.
+    """
+    refuse_to_overwrite(folder, resume)
+    path, fresh = folder / IDENTITY, RunIdentity(training_id=uuid.uuid4().hex, config=config, data_id=data_id)
+    if not resume or not path.exists():
+        return fresh
+    known = RunIdentity.model_validate_json(path.read_text(encoding="utf-8"))
+    if (known.config, known.data_id) == (config, data_id):
+        return known
+    # a run killed in its first epoch has no checkpoint: nothing of it can be mixed with another's
+    if not (folder / CHECKPOINT).exists():
+        return fresh
+    what = "of another recipe" if known.config != config else "on other data"
+    raise ValueError(f"{folder} holds a run {what}: name another --out")
+
+
+def write_identity(folder: Path, identity: RunIdentity) -> None:
+    """Write `run.json`, whole or not at all."""
+    temporary = folder / f"{IDENTITY}.tmp"
+    temporary.write_text(identity.model_dump_json(), encoding="utf-8")
+    os.replace(temporary, folder / IDENTITY)
+
+
+def digest_faces(*parts: LabelledFaces) -> str:
+    """Return the BLAKE3 of pictures, labels and votes, hex."""
+    digest = blake3()
+    for faces in parts:
+        for image in faces.images:
+            digest.update(image)
+        digest.update(faces.labels.tobytes())
+        digest.update(faces.votes.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,188 @@
+"""`moodreel train` as a user runs it, on pictures that a debug network learns in seconds."""
+
+import json
+import os
+import pickle
+import pty
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stripes import write_stripes
+
+from moodreel.flows.cli import EXIT_FAILED, EXIT_USAGE, _guarded, app
+from moodreel.flows.training import run_training
+from moodreel.schemas.training import Cosine, Steps, TrainingConfig
+from moodreel.tasks.learning.checkpoint import CHECKPOINT
+from moodreel.tasks.learning.identity import IDENTITY
+from moodreel.tasks.learning.recipes import RECIPES, debug
+from moodreel.tasks.learning.train import METRICS
+from moodreel.warehouse.ask import ask
+
+MOODREEL = str(Path(sys.executable).with_name("moodreel"))
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stripes(tmp_path_factory.mktemp("data") / "stripes.parquet")
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Register a recipe for the time of a test."""
+
+    def register(**settings: object) -> TrainingConfig:
+        config = TrainingConfig.model_validate(debug().model_dump() | settings)
+        monkeypatch.setitem(RECIPES, "tried", lambda: config)
+        return config
+
+    return register
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def moodreel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line in this process, which has torch loaded already, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+
+    def run(*words: str) -> Said:
+        capsys.readouterr()
+        code = _guarded(lambda **mode: app(list(words), **mode))
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return run
+
+
+def rows(warehouse: Path, query: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ask(warehouse, query).to_pylist()
+    return found
+
+
+def test_a_killed_training_goes_on_under_its_id_and_every_epoch_is_told_once(
+    tmp_path: Path, data: Path, moodreel: Any
+) -> None:
+    words = ("train", "debug", "--data", str(data))
+    child = subprocess.Popen([MOODREEL, *words], cwd=tmp_path, stderr=subprocess.DEVNULL, env=ONE_THREAD)
+    folder, warehouse = tmp_path / "runs" / "debug", tmp_path / "warehouse-data"
+    while not (folder / CHECKPOINT).exists() and child.poll() is None:
+        time.sleep(0.001)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    [killed] = rows(warehouse, "SELECT training_id, state FROM trainings")
+    assert killed["state"] == "running"
+
+    assert "--resume" in moodreel(*words).err
+    resumed = moodreel(*words, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert resumed.out == "" and "epoch 3/3" in resumed.err
+    [row] = rows(warehouse, "SELECT *, config->>'network' AS network FROM trainings")
+    assert (row["training_id"], row["state"], row["recipe"]) == (killed["training_id"], "completed", "debug")
+    assert (row["data"], row["init"], row["network"]) == (str(data), None, "debug-cnn")
+    assert row["model_id"] in resumed.err and row["finished_at"] > row["started_at"]
+    told = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    kept = rows(warehouse, "SELECT * FROM training_epochs ORDER BY epoch")
+    assert [line["epoch"] for line in kept] == [0, 1, 2]
+    assert {line.pop("training_id") for line in kept} == {row["training_id"]}
+    assert [{**line, "losses": json.loads(line["losses"])} for line in kept] == told
+
+
+def test_a_terminal_shows_a_bar_with_an_estimate(tmp_path: Path, data: Path) -> None:
+    terminal, its_end = pty.openpty()
+    words = [MOODREEL, "train", "debug", "--data", str(data), "--warehouse", "w"]
+    environment = {**ONE_THREAD, "TERM": "xterm", "COLUMNS": "100"}
+    child = subprocess.Popen(words, cwd=tmp_path, stderr=its_end, stdout=subprocess.DEVNULL, env=environment)
+    os.close(its_end)
+    shown = b""
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # the child has closed its end
+            break
+        shown += part
+    os.close(terminal)
+    assert child.wait() == 0
+    text = shown.decode()
+    assert "left" in text and "100 %" in text and "\x1b[" in text
+    assert all(f"epoch {number}/3: loss class" in text for number in (1, 2, 3))
+
+
+def test_find_rate_draws_proposes_and_trains_nothing(tmp_path: Path, data: Path, moodreel: Any) -> None:
+    found = moodreel("train", "debug", "--data", str(data), "--find-rate", "--out", "r")
+    assert found.code == 0, found.err
+    assert {path.name for path in (tmp_path / "r").iterdir()} == {"rate_finder.png", "rate_finder.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"r"}
+    numbers = json.loads((tmp_path / "r" / "rate_finder.json").read_text())
+    assert f"rate of {numbers['chosen_rate']:.2g};" in found.out and len(found.out.splitlines()) == 1
+    assert (tmp_path / "r" / "rate_finder.png").read_bytes().startswith(b"\x89PNG")
+
+    both = moodreel("train", "debug", "--data", str(data), "--find-rate", "--resume")
+    assert both.code == EXIT_USAGE and "leave one of them out" in both.err
+
+
+def test_a_diverging_run_is_one_line_and_keeps_its_last_whole_epoch(
+    tmp_path: Path, data: Path, recipe: Any, moodreel: Any
+) -> None:
+    recipe(optimizer="sgd", schedule=Steps(rates=((8, 0.01), (13, 1e30))))
+    run = moodreel("train", "tried", "--data", str(data), "--out", "run", "--warehouse", "w")
+    out, warehouse = tmp_path / "run", tmp_path / "w"
+    assert run.code == EXIT_FAILED
+    [epoch, last] = run.err.splitlines()
+    assert epoch.startswith("epoch 1/3")
+    assert "tried diverged" in last and "--find-rate" in last and "run keeps" in last
+    assert {path.name for path in out.iterdir()} == {IDENTITY, CHECKPOINT, METRICS, "best.safetensors"}
+    assert len((out / METRICS).read_text().splitlines()) == 1
+    assert rows(warehouse, "SELECT state, model_id FROM trainings") == [{"state": "failed", "model_id": None}]
+
+
+def test_other_data_or_another_recipe_do_not_go_on_in_a_run(tmp_path: Path, data: Path, recipe: Any) -> None:
+    recipe(num_epochs=1)
+    run_training("tried", data, tmp_path / "r", warehouse=tmp_path / "w", resume=False, init=None)
+    other = write_stripes(tmp_path / "other.parquet", 105)
+    with pytest.raises(ValueError, match="on other data"):
+        run_training("tried", other, tmp_path / "r", warehouse=tmp_path / "w", resume=True, init=None)
+    recipe(num_epochs=1, schedule=Cosine(rate=0.01))
+    with pytest.raises(ValueError, match="another recipe"):
+        run_training("tried", data, tmp_path / "r", warehouse=tmp_path / "w", resume=True, init=None)
+    assert len(rows(tmp_path / "w", "FROM trainings")) == 1
+
+
+def test_init_is_kept_in_the_row(tmp_path: Path, data: Path, recipe: Any) -> None:
+    recipe(num_epochs=1)
+    run_training("tried", data, tmp_path / "a", warehouse=tmp_path / "w", resume=False, init=None)
+    init = tmp_path / "a" / "tried.safetensors"
+    run_training("tried", data, tmp_path / "b", warehouse=tmp_path / "w", resume=False, init=init)
+    found = rows(tmp_path / "w", "SELECT init FROM trainings ORDER BY started_at")
+    assert [row["init"] for row in found] == [None, str(init)]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--init", "a.pt"), "pickled weights"),
+        (("--init", "none.safetensors"), "no such file"),
+        (("--warehouse", "a.pt"), "name another --warehouse"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(
+    tmp_path: Path, data: Path, moodreel: Any, words: tuple[str, ...], says: str
+) -> None:
+    (tmp_path / "a.pt").write_bytes(pickle.dumps({"weight": [1.0]}))
+    run = moodreel("train", "debug", "--data", str(data), *words)
+    assert run.code == EXIT_USAGE
+    assert says in run.err and len(run.err.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.pt"]

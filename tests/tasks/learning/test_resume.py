@@ -1,0 +1,105 @@
+import multiprocessing
+import os
+import resource
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from stripes import are_equal, train_on_stripes
+
+from moodreel.schemas.training import OneCycle, Plateau, TrainingConfig
+from moodreel.tasks.learning.checkpoint import BEST, CHECKPOINT
+from moodreel.tasks.learning.recipes import RECIPES
+from moodreel.tasks.learning.train import METRICS, EpochMetrics
+
+ONE_CYCLE = RECIPES["debug"]()
+PLATEAU = ONE_CYCLE.model_copy(
+    update={
+        "schedule": Plateau(rate=0.01, patience_epochs=1),
+        "class_balance": "sampling",
+        "optimizer": "adam",
+        "num_epochs": 5,
+    }
+)
+WHOLE = {BEST, CHECKPOINT, METRICS}
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_after_an_epoch(out: Path, config: TrainingConfig) -> None:
+    train_on_stripes(out, config, on_epoch=lambda _: _die())
+
+
+def _die_within_an_epoch(out: Path, config: TrainingConfig) -> None:
+    train_on_stripes(out, config, on_step=lambda step, _: _die() if step == 10 else None)
+
+
+def _die_within_the_first_epoch(out: Path, config: TrainingConfig) -> None:
+    train_on_stripes(out, config, on_step=lambda step, _: _die() if step == 3 else None)
+
+
+def _die_while_writing_the_checkpoint(out: Path, config: TrainingConfig) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # the kernel ends whoever writes past the limit
+
+    def limit(history: Sequence[EpochMetrics]) -> None:
+        size = (out / CHECKPOINT).stat().st_size - 1000
+        assert size > (out / BEST).stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    train_on_stripes(out, config, on_epoch=limit)
+
+
+@pytest.mark.parametrize(
+    ("death", "config", "by", "left"),
+    [
+        (_die_after_an_epoch, ONE_CYCLE, signal.SIGKILL, WHOLE),
+        (_die_within_an_epoch, PLATEAU, signal.SIGKILL, WHOLE),
+        (_die_within_the_first_epoch, PLATEAU, signal.SIGKILL, set()),
+        (_die_while_writing_the_checkpoint, ONE_CYCLE, signal.SIGXFSZ, {*WHOLE, "checkpoint.tmp"}),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_weights(
+    tmp_path: Path,
+    death: Callable[[Path, TrainingConfig], None],
+    config: TrainingConfig,
+    by: signal.Signals,
+    left: set[str],
+) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=death, args=(tmp_path / "killed", config))
+    child.start()
+    child.join()
+    assert child.exitcode == -by
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == left
+
+    resumed = train_on_stripes(tmp_path / "killed", config, resume=True)
+    whole = train_on_stripes(tmp_path / "whole", config)
+    assert are_equal(resumed.network, whole.network)
+    assert [line.epoch for line in resumed.history] == list(range(config.num_epochs))
+    assert [(line.rate, line.losses, line.accuracy) for line in resumed.history] == [
+        (line.rate, line.losses, line.accuracy) for line in whole.history
+    ]
+    lines = [(tmp_path / run / METRICS).read_text().splitlines() for run in ("killed", "whole")]
+    assert len(lines[0]) == len(lines[1]) == config.num_epochs
+
+
+def test_a_finished_run_that_is_resumed_takes_no_step_and_mends_its_metrics(tmp_path: Path) -> None:
+    first = train_on_stripes(tmp_path, ONE_CYCLE)
+    told = (tmp_path / METRICS).read_text()
+    (tmp_path / METRICS).write_text(told.splitlines(keepends=True)[0])  # killed between checkpoint and metrics
+    steps: list[int] = []
+    again = train_on_stripes(tmp_path, ONE_CYCLE, resume=True, on_step=lambda step, _: steps.append(step))
+    assert steps == [] and are_equal(first.network, again.network)
+    assert (tmp_path / METRICS).read_text() == told
+
+
+def test_a_frozen_run_goes_on_without_init(tmp_path: Path) -> None:
+    train_on_stripes(tmp_path / "start", ONE_CYCLE)
+    config = ONE_CYCLE.model_copy(update={"frozen_epochs": 1, "schedule": OneCycle(peak_rate=0.01)})
+    with pytest.raises(ValueError, match="--init"):
+        train_on_stripes(tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
+    train_on_stripes(tmp_path / "run", config, init=tmp_path / "start" / BEST)
+    assert len(train_on_stripes(tmp_path / "run", config, resume=True).history) == config.num_epochs

@@ -1,0 +1,227 @@
+"""Every setting of a training run has an effect, and the one that it says."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from stripes import are_equal, stripes, train_on_stripes
+from torch import nn
+
+from moodreel.models.networks import build_network
+from moodreel.schemas.training import (
+    Adversarial,
+    Augmentation,
+    Cosine,
+    DeepFeatures,
+    Distillation,
+    OneCycle,
+    Steps,
+    TrainingConfig,
+)
+from moodreel.tasks.learning.deep_examples import read_examples
+from moodreel.tasks.learning.examples import FaceExamples, class_weights, epoch_order, soft_targets
+from moodreel.tasks.learning.labelled import LabelledFaces
+from moodreel.tasks.learning.objective import ClassLoss, last_dense
+from moodreel.tasks.learning.teachers import Teachers
+from moodreel.tasks.learning.train import Trained, build_objective, predict, train_classifier
+
+DISTILLATION = Distillation(teachers=("inception-resnet-v2",))
+BASE = TrainingConfig(
+    network="small-vgg", is_debug=True, input_px=32, num_epochs=1, batch_size=8, schedule=OneCycle(peak_rate=0.05)
+)
+STALLED = {"schedule": Steps(rates=((1, 1e-9),)), "num_epochs": 3}  # no epoch is better than the first
+# a setting's other value, and what else has to be so for both runs
+CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "network": ("debug-cnn", {}),
+    "is_debug": (False, {}),
+    "input_px": (24, {}),
+    "source_px": (20, {}),
+    "num_epochs": (2, {}),
+    "patience_epochs": (1, STALLED),
+    "frozen_epochs": (1, {"num_epochs": 2}),
+    "batch_size": (16, {}),
+    "optimizer": ("adam", {}),
+    "schedule": (Cosine(rate=0.05), {}),
+    "momentum": (0.5, {}),
+    "nesterov": (False, {}),
+    "weight_decay": (0.1, {}),
+    "precision": ("fp32", {}),
+    "gradient_norm": (0.01, {}),
+    "class_balance": ("sampling", {}),
+    "vote_share": (0.0, {}),
+    "drop_rate": (0.5, {}),
+    "seed": (1, {}),
+    "augmentation": (Augmentation(rotation_deg=0.0), {}),
+    "distillation": (DISTILLATION, {}),
+    "adversarial": (Adversarial(), {"network": "gan-sgdma", "input_px": 48}),
+    "deep": (DeepFeatures(num_frames=2), {"network": "gan-sgdma-deep", "deep": DeepFeatures()}),
+}
+
+
+def uneven_faces() -> LabelledFaces:
+    """Every label but few of disgust, with votes that differ from the labels."""
+    faces = stripes(49)
+    kept = [index for index, label in enumerate(faces.labels) if label != 1 or index < 7]
+    votes = np.full((len(kept), 7), 1 / 7, np.float32)
+    return replace(
+        faces,
+        images=[faces.images[index] for index in kept],
+        labels=faces.labels[kept],
+        votes=votes,
+        is_copy=faces.is_copy[kept],
+    )
+
+
+def outcome(out: Path, config: TrainingConfig, init: Path | None) -> Trained:
+    torch.set_num_threads(1)
+    examples = read_examples(uneven_faces(), config, out)
+    return train_classifier(config, examples, examples, out, init=init)
+
+
+def test_every_setting_is_tried() -> None:
+    assert {*CHANGES, "deep"} == set(TrainingConfig.model_fields)  # deep: test_deep_examples.py
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_every_setting_changes_the_outcome(tmp_path: Path, name: str) -> None:
+    other, beside = CHANGES[name]
+    config = TrainingConfig.model_validate(BASE.model_dump() | beside)
+    changed = TrainingConfig.model_validate(config.model_dump() | {name: other})
+    init = None
+    if name == "frozen_epochs":
+        init = tmp_path / "start.safetensors"
+        save_file(build_network(config.network, debug=True).state_dict(), init)
+    one, same = (outcome(tmp_path / run, config, init) for run in "ab")
+    assert are_equal(one.network, same.network)  # else any change would prove nothing
+    two = outcome(tmp_path / "c", changed, init)
+    assert len(one.history) != len(two.history) or not are_equal(one.network, two.network)
+
+
+def test_class_weights_change_the_outcome_too(tmp_path: Path) -> None:
+    one = outcome(tmp_path / "a", BASE, None)
+    two = outcome(tmp_path / "b", BASE.model_copy(update={"class_balance": "weights"}), None)
+    assert not are_equal(one.network, two.network)
+
+
+def test_a_run_without_progress_stops_after_its_patience(tmp_path: Path) -> None:
+    config = BASE.model_copy(update={**STALLED, "num_epochs": 30, "patience_epochs": 2})
+    accuracies = [line.accuracy for line in train_on_stripes(tmp_path, config).history]
+    assert len(accuracies) == accuracies.index(max(accuracies)) + 1 + 2 < 30
+
+
+def test_the_best_epoch_is_what_comes_out(tmp_path: Path) -> None:
+    """112 stripes are 14 steps an epoch; the last epoch's rate throws the weights about."""
+    config = BASE.model_copy(update={"num_epochs": 5, "schedule": Steps(rates=((56, 0.02), (14, 3.0)))})
+    trained = train_on_stripes(tmp_path, config)
+    accuracies = [line.accuracy for line in trained.history]
+    assert accuracies[-1] < max(accuracies) - 0.1
+    examples = FaceExamples(stripes(), config)
+    found = float((predict(trained.network, examples, config).argmax(1) == examples.labels).mean())
+    assert found == pytest.approx(max(accuracies), abs=1e-9)
+
+
+def test_frozen_epochs_change_the_last_layer_alone_and_later_ones_everything() -> None:
+    examples = FaceExamples(stripes(), BASE)
+    objective = build_objective(BASE, examples, None)
+    head = {id(tensor) for tensor in last_dense(objective.network).parameters()}
+    generator = torch.Generator().manual_seed(0)
+
+    def changed(is_frozen: bool) -> set[str]:
+        before = {name: tensor.clone() for name, tensor in objective.network.state_dict().items()}
+        objective.begin_epoch(is_frozen)
+        for _ in range(2):
+            objective.step(examples.draw(torch.arange(8), generator), 0.05)
+        return {
+            name for name, tensor in objective.network.state_dict().items() if not torch.equal(tensor, before[name])
+        }
+
+    parts = dict(objective.network.named_parameters())
+    assert changed(is_frozen=True) == {name for name, tensor in parts.items() if id(tensor) in head}
+    assert changed(is_frozen=False) == set(objective.network.state_dict())
+
+
+def test_sampling_gives_every_class_its_share() -> None:
+    labels = np.array([0] * 500 + [1] * 8 + [2] * 500)
+    drawn = labels[epoch_order(labels, True, torch.Generator().manual_seed(0)).numpy()]
+    assert len(drawn) == len(labels)
+    np.testing.assert_allclose(np.bincount(drawn) / len(drawn), 1 / 3, atol=0.05)
+    whole = epoch_order(labels, False, torch.Generator().manual_seed(0))
+    assert torch.equal(whole.sort().values, torch.arange(len(labels)))
+
+
+def test_class_weights_make_every_class_weigh_the_same() -> None:
+    labels = np.array([0] * 90 + [1] * 10)
+    weights = class_weights(labels)
+    assert weights[0] * 90 == pytest.approx(float(weights[1] * 10))
+    assert weights[2:].tolist() == [0.0] * 5
+    loss = ClassLoss(BASE, weights, torch.device("cpu"))
+    logits = torch.tensor([[2.0, 0, 0, 0, 0, 0, 0]] * 100)
+    each = nn.functional.cross_entropy(logits, torch.from_numpy(labels), reduction="none")
+    assert float(loss(logits, torch.eye(7)[labels], None)) == pytest.approx(float((each[0] + each[-1]) / 2))
+
+
+def test_votes_are_a_share_of_the_target_where_there_are_votes() -> None:
+    votes = np.zeros((2, 7), np.float32)
+    votes[0, 3] = 1
+    targets = soft_targets(np.array([0, 1]), votes, 0.3)
+    expected = torch.zeros(2, 7)
+    expected[0, 0], expected[0, 3], expected[1, 1] = 0.7, 0.3, 1
+    torch.testing.assert_close(targets, expected)
+
+
+def test_a_lesson_is_its_share_of_the_loss_at_its_temperature() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, taught_logits = torch.randn(2, 4, 7, generator=generator).unbind()
+    targets = torch.eye(7)[:4]
+    plain = ClassLoss(BASE, None, torch.device("cpu"))(logits, targets, None)
+    assert float(plain) == pytest.approx(float(nn.functional.cross_entropy(logits, targets)))
+    for share, heat in ((0.0, 2.0), (0.7, 2.0), (1.0, 5.0)):
+        settings = DISTILLATION.model_copy(update={"share": share, "temperature": heat})
+        loss = ClassLoss(BASE.model_copy(update={"distillation": settings}), None, torch.device("cpu"))
+        taught = (taught_logits / heat).softmax(1)
+        lesson = (taught * (taught.log() - (logits / heat).log_softmax(1))).sum(1).mean() * heat**2
+        assert float(loss(logits, targets, taught)) == pytest.approx(
+            float((1 - share) * plain + share * lesson), rel=1e-4
+        )
+
+
+def test_a_hotter_teacher_is_less_sure() -> None:
+    inputs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    cool, hot = (
+        Teachers(DISTILLATION.model_copy(update={"temperature": heat}), torch.device("cpu"))(inputs)
+        for heat in (1.0, 8.0)
+    )
+    torch.testing.assert_close(cool.sum(1), torch.ones(2))
+    torch.testing.assert_close((cool.log() / 8).softmax(1), hot, atol=1e-4, rtol=0)
+
+
+def test_mixing_reaches_the_drawn_targets() -> None:
+    config = BASE.model_copy(update={"augmentation": Augmentation(mix_share=0.5)})
+    targets = FaceExamples(stripes(14), config).draw(torch.arange(14), torch.Generator().manual_seed(0)).targets
+    assert ((targets > 0).sum(1) == 2).sum() == 6  # the seventh of the first half is mixed with its own label
+
+
+def test_source_px_takes_detail_away_and_leaves_the_input_size() -> None:
+    faces = stripes(7)
+    sharp, coarse = (
+        FaceExamples(faces, BASE.model_copy(update={"source_px": side, "input_px": 48})).plain(slice(0, 7))
+        for side in (48, 16)
+    )
+    assert sharp.shape == coarse.shape == (7, 3, 48, 48)
+    assert coarse.diff(dim=3).abs().mean() < 0.8 * sharp.diff(dim=3).abs().mean()
+
+
+def test_a_run_that_diverges_keeps_its_last_whole_epoch(tmp_path: Path) -> None:
+    config = BASE.model_copy(
+        update={"num_epochs": 3, "optimizer": "sgd", "schedule": Steps(rates=((27, 0.01), (15, 1e30)))}
+    )
+    with pytest.raises(FloatingPointError, match="no numbers"):  # it breaks in the last step of the second epoch
+        train_on_stripes(tmp_path, config)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert len(lines) == len(kept["history"]) == 1
+    assert all(torch.isfinite(tensor).all() for tensor in kept["objective"]["network"].values())
