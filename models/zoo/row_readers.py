@@ -1,8 +1,8 @@
 """The comparators LSTM and RNN of the GAN-SGDMA paper: a face is read row by row, from the top and from the bottom.
 
 Each row of 48 grey values is one step of two recurrent layers (Hochreiter & Schmidhuber 1997; Elman 1990), each in both
-directions (Schuster & Paliwal 1997); the upper layer's last states of both are classified. Read from the top alone, or
-with the mean of the states, they learnt next to nothing in a short trial.
+directions (Schuster & Paliwal 1997); the upper layer's last states of both are classified. Read from the top alone
+and classified by the mean of the states, they learnt next to nothing in a short trial.
 """
 
 import torch

@@ -36,7 +36,8 @@ def denoising_psnr(network: nn.Module, images: Tensor, sigma: float, seed: int) 
     generator = torch.Generator().manual_seed(seed)
     noisy_db, denoised_db = [np.zeros(0)], [np.zeros(0)]
     with torch.inference_mode():
-        for clean in images.split(_AT_ONCE):
+        for first in range(0, len(images), _AT_ONCE):
+            clean = images[first : first + _AT_ONCE]
             noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
             denoised = denoiser(noisy.to(device)).float().cpu()
             noisy_db.append(_psnr(noisy, clean))

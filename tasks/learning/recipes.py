@@ -34,7 +34,7 @@ def gan_sgdma() -> TrainingConfig:
     return TrainingConfig(
         network="gan-sgdma",
         input_px=48,
-        num_epochs=25,
+        num_epochs=18,
         batch_size=128,
         schedule=OneCycle(peak_rate=0.03),
         nesterov=False,
@@ -110,12 +110,12 @@ def baseline_residual() -> TrainingConfig:
 
 def plain_cnn() -> TrainingConfig:
     """The plain CNN of 128 to 512 filters; its dense layers want much dropout."""
-    return _zoo("plain-cnn", input_px=48, drop_rate=0.4, weight_decay=5e-4)
+    return _zoo("plain-cnn", input_px=48, drop_rate=0.4, weight_decay=5e-4, schedule=Cosine(rate=0.03))
 
 
 def mobilenet_v3_large() -> TrainingConfig:
     """MobileNetV3-Large in fp32: bf16 slows its depthwise convolutions down on CPUs."""
-    return _zoo("mobilenet-v3-large", input_px=64, precision="fp32")
+    return _zoo("mobilenet-v3-large", input_px=64, precision="fp32", schedule=OneCycle(peak_rate=0.02))
 
 
 def resnet34() -> TrainingConfig:
@@ -144,13 +144,13 @@ def vgg19() -> TrainingConfig:
 
 
 def inception_v3() -> TrainingConfig:
-    """Inception-v3 at the smallest side it takes; as deep as Inception-ResNet-v2, so no faster."""
-    return _zoo("inception-v3", input_px=75, schedule=OneCycle(peak_rate=0.02))
+    """Inception-v3 at the smallest side it takes, at the rate that suits Inception-ResNet-v2."""
+    return _zoo("inception-v3", input_px=75, schedule=OneCycle(peak_rate=0.012))
 
 
 def xception() -> TrainingConfig:
     """Xception in fp32, like all networks of depthwise convolutions."""
-    return _zoo("xception", input_px=64, precision="fp32", schedule=Cosine(rate=0.03))
+    return _zoo("xception", input_px=64, precision="fp32", schedule=OneCycle(peak_rate=0.03))
 
 
 def cnn() -> TrainingConfig:

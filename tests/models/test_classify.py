@@ -7,6 +7,7 @@ from moodreel.schemas.labels import LABELS, NUM_LABELS
 from moodreel.schemas.manifest import Manifest
 
 MANIFEST = read_manifest(REGISTERED[0]).model_copy(update={"num_features": None, "temperature": 1.0})
+SIDE_PX = MANIFEST.image_input().side_px
 LOGITS = np.array([3.0, 1.0, 0.5, -1.0, 2.0, 0.0, -2.0], np.float32)
 
 
@@ -40,4 +41,4 @@ def test_outputs_in_another_order_come_out_in_the_order_of_labels() -> None:
 def test_a_network_with_other_outputs_than_labels_is_refused() -> None:
     eight = giving(np.zeros(NUM_LABELS + 1, np.float32))
     with pytest.raises(ValueError, match=f"{MANIFEST.name} has 8 outputs for 7 labels"):
-        classify(eight, MANIFEST, np.zeros((1, 3, MANIFEST.image_input().side_px, MANIFEST.image_input().side_px), np.float32))
+        classify(eight, MANIFEST, np.zeros((1, 3, SIDE_PX, SIDE_PX), np.float32))
