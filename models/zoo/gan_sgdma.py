@@ -15,7 +15,7 @@ from moodreel.schemas.labels import NUM_LABELS
 
 _NUM_BLOCKS = 8
 _LAYERS, _GROWTH, _LOW_LEVEL = 2, 8, 16  # of a dense block; channels a layer adds; channels of the first convolution
-_WIDTHS = (40, 40, 80, 80, 160, 160, 320, 320)  # of the critic's eight convolutions, every second one halves the map
+_WIDTHS = (16, 40, 80, 80, 160, 160, 320, 320)  # of the critic's eight convolutions, every second one halves the map
 _DENSE = 512  # outputs of the first fully connected layer
 Connect = Callable[[int, int, int], nn.Module]  # a layer of so many inputs, outputs and pixels across
 
@@ -93,12 +93,13 @@ class Critic(nn.Module):
         self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(3), nn.Flatten())
         self.dense = nn.Sequential(nn.Linear(9 * channels, dense), nn.LeakyReLU(0.2))
         self.score = nn.Linear(dense, 1)
-        self.classes = nn.Sequential(nn.Dropout(drop_rate), nn.Linear(dense, NUM_LABELS))
+        class_layer = nn.Linear(dense, NUM_LABELS)
+        self.classes = nn.Sequential(nn.Dropout(drop_rate), class_layer)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight, 0.2)
                 nn.init.zeros_(module.bias)
-        for layer in (self.score, self.classes[1]):  # all alike at first, and no steep slope for the penalty to fight
+        for layer in (self.score, class_layer):  # all alike at first, and no steep slope for the penalty to fight
             nn.init.normal_(layer.weight, std=0.01)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

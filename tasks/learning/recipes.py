@@ -34,7 +34,7 @@ def gan_sgdma() -> TrainingConfig:
     return TrainingConfig(
         network="gan-sgdma",
         input_px=48,
-        num_epochs=18,
+        num_epochs=12,
         batch_size=128,
         schedule=OneCycle(peak_rate=0.03),
         nesterov=False,

@@ -140,6 +140,8 @@ def test_models_writes_the_cards_instead(tmp_path: Path) -> None:
         (("sql", "SELECT 1", "--format", "parquet"), "warehouse"),
         (("train", "none", "--data", "x"), "there are: inception-resnet-v2"),
         (("evaluate", "inception-resnet-v2", "--data", "no/file"), "no such file"),
+        (("reproduce", "gan-sgdma", "--data", "no/file"), "no such file"),
+        (("reproduce", "everything", "--data", "x"), "optimizers"),
         (("evaluate", "none", "--data", "."), "holds no picture"),
     ],
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable, MutableMapping
 
 from moodreel.schemas.training import TrainingConfig
 from moodreel.tasks.learning.recipes import RECIPES
-from moodreel.tasks.learning.reproduction_claims import METHODS
+from moodreel.tasks.reproduction.claims import METHODS
 
 
 def debug_recipes() -> dict[str, Callable[[], TrainingConfig]]:
