@@ -11,7 +11,7 @@ from moodreel.schemas.manifest import Manifest
 _HERE: Final = Path(__file__).parent
 MANIFESTS: Final = _HERE / "manifests"
 WEIGHTS: Final = _HERE / "weights"
-REGISTERED: Final = ("inception-resnet-v2", "small-vgg")
+REGISTERED: Final = ("inception-resnet-v2", "gan-sgdma", "small-vgg")
 # what a run uses of each task if none is named
 DEFAULTS: Final[dict[Literal["face", "voice"], tuple[str, ...]]] = {"face": ("inception-resnet-v2",), "voice": ()}
 
