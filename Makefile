@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/python -m moodreel.flows.demo
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
