@@ -17,6 +17,8 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/python -m moodreel.flows.demo
 
+# two processes of one thread each: threads that wait for each other cost more than they bring to small networks
+test: export OMP_NUM_THREADS := 1
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moodreel.models.inference import BATCH, classify, load_classifier
-from moodreel.models.registry import REGISTERED, read_manifest
+from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.tasks.learning.evaluate import classify_faces, score
 from moodreel.tasks.learning.labelled import read_labelled_faces
 
@@ -35,7 +35,7 @@ def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(name: str, 
     fast_scores, reference_scores = (score(name, faces, p, 0.0) for p in (fast, reference))
     assert abs(fast_scores.accuracy - reference_scores.accuracy) <= 0.002
     manifest = read_manifest(name)
-    assert fast_scores.accuracy >= 0.60
+    assert fast_scores.accuracy >= 0.60 or name not in DEFAULTS["face"]
     assert fast_scores.accuracy == pytest.approx(manifest.metrics["public_test_accuracy"], abs=0.002)
     leak_free = manifest.metrics["public_test_accuracy_leak_free"]
     assert fast_scores.accuracy_leak_free == pytest.approx(leak_free, abs=0.002)

@@ -134,7 +134,7 @@ def test_the_critic_learns_to_score_real_examples_above_denoised_ones() -> None:
             return float((parts.critic(real)[0] - parts.critic(fake)[0]).mean())
 
     before = lead()
-    distances = [objective.step(examples.draw(torch.arange(14), generator), 0.01)["critic"] for _ in range(20)]
+    distances = [objective.step(examples.draw(torch.arange(14), generator), 0.01)["critic"] for _ in range(60)]
     assert lead() > before + 0.5 and lead() > 0
     assert distances[-1] < distances[0] - 0.5  # the loss is that of fake minus real
 
