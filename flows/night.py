@@ -114,9 +114,7 @@ class Night:
         if not Path(request.folder).is_dir():
             raise ValueError(f"{request.folder} is no folder: name one that holds videos")
         for name in self.config.face_models:  # before a warehouse is made that nothing could fill
-            manifest = read_manifest(name)
-            manifest.image_input()
-            checked_weights(manifest)
+            checked_weights(read_manifest(name))
         self.lake = Lake(Path(request.warehouse))
         self._workers: Workers | None = None
         self._staging: StagingArea | None = None

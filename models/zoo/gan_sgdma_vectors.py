@@ -21,7 +21,7 @@ class AmplifiedLinear(nn.Linear):
     """The denoiser's last layer: starts at zero, the mean of all vectors, and its output is multiplied.
 
     The mean over thousands of values leaves each of them a gradient too small for the rate that the first layer can
-    take. On 1,200 faces the held-out error after 120 steps was 0.42 without and 0.12 with it.
+    take.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:

@@ -18,7 +18,7 @@ BEST = "best.safetensors"
 def save_checkpoint(folder: Path, config: TrainingConfig, state: dict[str, Any]) -> None:
     """Replace the checkpoint; a kill leaves the old one or the new one."""
     state = state | {"config": config.model_dump_json()}
-    _write_whole(folder / CHECKPOINT, lambda path: torch.save(state, path))
+    write_whole(folder / CHECKPOINT, lambda path: torch.save(state, path))
 
 
 def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[str, Any] | None:
@@ -50,7 +50,7 @@ def refuse_to_overwrite(folder: Path, resume: bool) -> None:
 def save_best(folder: Path, weights: dict[str, Tensor]) -> None:
     """Replace the best weights."""
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-    _write_whole(folder / BEST, lambda path: save_file(whole, path))
+    write_whole(folder / BEST, lambda path: save_file(whole, path))
 
 
 def load_best(folder: Path) -> dict[str, Tensor]:
@@ -58,7 +58,8 @@ def load_best(folder: Path) -> dict[str, Tensor]:
     return load_file(folder / BEST)
 
 
-def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path` that takes its name once it is on the disk."""
     temporary = path.with_suffix(".tmp")
     write(temporary)
     with temporary.open("rb") as file:

@@ -1,6 +1,5 @@
 """Which training run a folder holds: an id that stays when the run is resumed, and what the run learns from."""
 
-import os
 import uuid
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict
 
 from moodreel.schemas.training import TrainingConfig
-from moodreel.tasks.learning.checkpoint import CHECKPOINT, refuse_to_overwrite
+from moodreel.tasks.learning.checkpoint import CHECKPOINT, refuse_to_overwrite, write_whole
 from moodreel.tasks.learning.labelled import LabelledFaces
 
 IDENTITY = "run.json"
@@ -46,9 +45,7 @@ def identify_run(folder: Path, config: TrainingConfig, data_id: str, resume: boo
 
 def write_identity(folder: Path, identity: RunIdentity) -> None:
     """Write `run.json`, whole or not at all."""
-    temporary = folder / f"{IDENTITY}.tmp"
-    temporary.write_text(identity.model_dump_json(), encoding="utf-8")
-    os.replace(temporary, folder / IDENTITY)
+    write_whole(folder / IDENTITY, lambda path: path.write_text(identity.model_dump_json(), encoding="utf-8"))
 
 
 def digest_faces(*parts: LabelledFaces) -> str:

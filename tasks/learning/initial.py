@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
+from moodreel.models.features import find_head
 from moodreel.models.packing import load_weights
-from moodreel.tasks.learning.objective import last_dense
 
 
 def load_initial_weights(network: nn.Module, path: Path) -> None:
@@ -15,7 +15,7 @@ def load_initial_weights(network: nn.Module, path: Path) -> None:
         ValueError: the file is missing or no safetensors, or belongs to another network.
     """
     given, own = load_weights(path), network.state_dict()
-    layer = last_dense(network)
+    layer = find_head(network)
     head = {
         f"{name}.{part}" for name, module in network.named_modules() if module is layer for part in ("weight", "bias")
     }

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moodreel.models.features import find_head
 from moodreel.schemas.training import TrainingConfig
 from moodreel.tasks.learning.examples import Batch
 from moodreel.tasks.learning.optimizers import build_optimizer, descend
@@ -72,7 +73,8 @@ class LabelObjective:
     def begin_epoch(self, is_frozen: bool) -> None:
         """See `Objective`."""
         self.network.train(not is_frozen)
-        head = last_dense(self.network)
+        head = find_head(self.network)
+        assert head is not None
         for parameter in self.network.parameters():
             parameter.requires_grad_(not is_frozen)
         for parameter in head.parameters():
@@ -104,8 +106,3 @@ class LabelObjective:
 def autocast(config: TrainingConfig, device: torch.device) -> torch.autocast:
     """Return the context in which matrix products are computed as the recipe says."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
-
-
-def last_dense(network: nn.Module) -> nn.Module:
-    """Return the layer that gives the logits: the last dense one, by the order of declaration."""
-    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]

@@ -6,7 +6,6 @@ the seed and the epoch's number alone, so the outcome is that of an undisturbed 
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from torch import nn
 from moodreel.models.networks import build_network
 from moodreel.schemas.training import TrainingConfig
 from moodreel.tasks.learning.adversarial import AdversarialObjective
-from moodreel.tasks.learning.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint
+from moodreel.tasks.learning.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint, write_whole
 from moodreel.tasks.learning.examples import Examples, class_weights, epoch_order
 from moodreel.tasks.learning.initial import load_initial_weights
 from moodreel.tasks.learning.objective import ClassLoss, LabelObjective, Objective, autocast
@@ -161,6 +160,5 @@ def _is_stale(config: TrainingConfig, history: list[EpochMetrics]) -> bool:
 
 def _write_metrics(path: Path, lines: list[dict[str, Any]]) -> None:
     """Write all epochs anew, so that a resumed run leaves no gap and no double."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    os.replace(temporary, path)
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))

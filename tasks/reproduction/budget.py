@@ -10,7 +10,7 @@ from moodreel.tasks.learning.labelled import LabelledFaces
 from moodreel.tasks.learning.recipes import RECIPES
 from moodreel.tasks.reproduction.claims import OURS
 
-NUM_EPOCHS: Final = 9  # all six in about 40 minutes on two cores, nearly half of it for GAN-SGDMA
+NUM_EPOCHS: Final = 9
 _SHARED = ("batch_size", "augmentation", "vote_share", "class_balance", "source_px", "input_px", "seed")
 _HELD_OUT = 10  # one in so many training faces chooses the best epoch
 _SEED = 3

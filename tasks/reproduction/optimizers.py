@@ -13,8 +13,8 @@ from moodreel.tasks.reproduction.text import TextTable
 NUM_EPOCHS: Final = 8
 NUM_FACES: Final = 6_000  # to learn from
 NUM_VALIDATION_FACES: Final = 1_500
-# Twice the rate at which a rate search (6,000 faces, batches of 32) has its smallest smoothed loss, rounded: 0.0091,
-# 0.076, 0.00079, 0.000069 and 0.00049. Under momentum that is about the peak that trains well; one rule for all five.
+# Twice the rate at which a rate search (`find_rate`, batches of 32) has its smallest smoothed loss, rounded: under
+# momentum that is about the peak that trains well, and one rule for all five.
 PEAK_RATES: Final[dict[OptimizerName, float]] = {
     "sgd-momentum": 0.02,
     "sgd": 0.15,

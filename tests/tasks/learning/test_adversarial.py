@@ -84,7 +84,7 @@ def test_the_penalty_is_the_mean_over_examples() -> None:
 def test_the_penalty_teaches_the_critic() -> None:
     weights = torch.tensor([3.0, 4.0], requires_grad=True)
     points = torch.zeros(6, 2)
-    gradient_penalty(linear(weights), points, points).backward()  # type: ignore[no-untyped-call]
+    gradient_penalty(linear(weights), points, points).backward()  # type: ignore[no-untyped-call]  # torch types it so
     assert weights.grad is not None
     torch.testing.assert_close(weights.grad, 2 * (5 - 1) * weights.detach() / 5)
 
@@ -146,7 +146,7 @@ def test_the_denoiser_removes_noise_within_sixty_steps(kind: str) -> None:
     examples = smooth_faces() if kind == "faces" else vectors()
     generator = torch.Generator().manual_seed(0)
     if kind == "vectors":
-        objective.network.pretrain(lambda: [examples.plain(slice(None))])  # type: ignore[operator]
+        objective.network.pretrain(lambda: [examples.plain(slice(None))])  # type: ignore[operator]  # a method of vector networks
     for _ in range(60):
         chosen = torch.randperm(len(examples.labels), generator=generator)[:8]
         losses = objective.step(examples.draw(chosen, generator), 0.05)

@@ -6,11 +6,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from moodreel.models.features import find_head
 from moodreel.models.networks import build_network
 from moodreel.models.packing import save_weights
 from moodreel.models.registry import WEIGHTS
 from moodreel.tasks.learning.initial import load_initial_weights
-from moodreel.tasks.learning.objective import last_dense
 
 HEAD = "31."  # of the debug small-vgg's layers the last
 
@@ -33,7 +33,7 @@ def test_shipped_weights_are_a_start(tmp_path: Path) -> None:
     save_weights(debug_network().state_dict(), tmp_path / "a.safetensors")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     load_initial_weights(network, tmp_path / "a.safetensors")
-    assert not torch.equal(last_dense(network).weight, before[f"{HEAD}weight"])  # type: ignore[arg-type]  # a Linear's
+    assert not torch.equal(find_head(network).weight, before[f"{HEAD}weight"])  # type: ignore[arg-type]  # a Linear's
 
     large = build_network("inception-resnet-v2")
     load_initial_weights(large, WEIGHTS / "inception-resnet-v2.safetensors")

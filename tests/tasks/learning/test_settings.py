@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from stripes import are_equal, stripes, train_on_stripes
 from torch import nn
 
+from moodreel.models.features import find_head
 from moodreel.models.networks import build_network
 from moodreel.schemas.training import (
     Adversarial,
@@ -25,7 +26,7 @@ from moodreel.schemas.training import (
 from moodreel.tasks.learning.deep_examples import read_examples
 from moodreel.tasks.learning.examples import FaceExamples, class_weights, epoch_order, soft_targets
 from moodreel.tasks.learning.labelled import LabelledFaces
-from moodreel.tasks.learning.objective import ClassLoss, last_dense
+from moodreel.tasks.learning.objective import ClassLoss
 from moodreel.tasks.learning.teachers import Teachers
 from moodreel.tasks.learning.train import Trained, build_objective, predict, train_classifier
 
@@ -127,7 +128,7 @@ def test_the_best_epoch_is_what_comes_out(tmp_path: Path) -> None:
 def test_frozen_epochs_change_the_last_layer_alone_and_later_ones_everything() -> None:
     examples = FaceExamples(stripes(), BASE)
     objective = build_objective(BASE, examples, None)
-    head = {id(tensor) for tensor in last_dense(objective.network).parameters()}
+    head = {id(tensor) for tensor in find_head(objective.network).parameters()}
     generator = torch.Generator().manual_seed(0)
 
     def changed(is_frozen: bool) -> set[str]:
