@@ -93,6 +93,15 @@ def show_closing_table(summary: RunSummary, rows: list[dict[str, object]], failu
     )
 
 
+def show_rerun(summary: RunSummary) -> None:
+    """Print the sums of a rerun."""
+    counts = summary.counts
+    print(
+        f"{counts.num_videos} videos: {counts.num_analysed} classified, {counts.num_skipped} nothing to do, "
+        f"{counts.num_failed} failed, in {summary.seconds:.1f} s"
+    )
+
+
 def _print_table(answer: pa.Table) -> None:
     table = Table(*answer.schema.names)
     for row in answer.to_pylist():

@@ -82,10 +82,17 @@ def analysis_config(request: NightRequest) -> AnalysisConfig:
     if request.features and not any(manifest.num_features for manifest in faces):
         names = ", ".join(manifest.name for manifest in faces)
         raise ValueError(f"--features: no deep features in {names}; `moodreel models` says which model has them")
+    voices = [manifest for manifest in named if manifest.task == "voice"]
+    if voices and not request.audio:
+        raise ValueError(f"--no-audio leaves nothing for {voices[0].name} to hear: leave one of them out")
+    voices = voices or [read_manifest(name) for name in DEFAULTS["voice"] if request.audio]
+    for manifest in voices:
+        manifest.sound_input()
     return AnalysisConfig(
         picture=PictureConfig(sample_fps=request.sample_fps, min_face_px=request.min_face_px, decoder=request.decoder),
         sound=SoundConfig() if request.audio else None,
         face_models=tuple(manifest.name for manifest in faces),
+        voice_models=tuple(manifest.name for manifest in voices),
         features=request.features,
     )
 
@@ -113,7 +120,7 @@ class Night:
         self._num_skipped = self._num_ignored = 0
         if not Path(request.folder).is_dir():
             raise ValueError(f"{request.folder} is no folder: name one that holds videos")
-        for name in self.config.face_models:  # before a warehouse is made that nothing could fill
+        for name in self.config.models:  # before a warehouse is made that nothing could fill
             checked_weights(read_manifest(name))
         self.lake = Lake(Path(request.warehouse))
         self._workers: Workers | None = None
@@ -156,7 +163,7 @@ class Night:
         """Load the networks; return how many videos may be in work at once."""
         self._staging = StagingArea(Path(self.request.warehouse), self.run_id)
         self._workers = start_workers(self.config, self.request.workers)
-        register_models(self.lake, [read_manifest(name) for name in self.config.face_models])
+        register_models(self.lake, [read_manifest(name) for name in self.config.models])
         # one more than workers: while one video is committed another is analysed
         return self._workers.num_workers + (self.request.workers != 0)
 

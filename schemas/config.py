@@ -46,7 +46,13 @@ class AnalysisConfig(_Config):
     picture: PictureConfig = PictureConfig()
     sound: SoundConfig | None = SoundConfig()
     face_models: tuple[str, ...]
+    voice_models: tuple[str, ...] = ()
     features: bool = False  # store each face's deep features under the models that have any
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Face and voice models together."""
+        return (*self.face_models, *self.voice_models)
 
 
 SAMPLE_RATE_HZ: Final = 16_000

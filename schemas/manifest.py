@@ -34,6 +34,28 @@ class VectorInput(_Frozen):
     num_frames: Annotated[int, Ge(1)]  # that a vector was made of in training
 
 
+class SoundInput(_Frozen):
+    """What a voice classifier takes: openSMILE's features of a window of sound that holds enough speech.
+
+    The network standardises them itself: mean and spread of each feature are the tensors `centre` and `scale` of its
+    weights.
+    """
+
+    feature_set: Literal["IS10"]
+    length: Annotated[int, Ge(1)]
+    window_s: Annotated[float, Gt(0.0)]
+    min_speech_share: Share  # windows with less get no verdict
+    standardised_over: Annotated[int, Ge(1)]  # windows whose mean and spread they are
+
+
+class MfccInput(_Frozen):
+    """What a network of MFCCs takes: those of one stretch of a clip."""
+
+    num_coefficients: Annotated[int, Ge(1)]
+    offset_s: Annotated[float, Ge(0.0)]
+    length_s: Annotated[float, Gt(0.0)]
+
+
 class TrainingRun(_Frozen):
     """One of the runs that made the weights, each from where the one before ended."""
 
@@ -73,12 +95,13 @@ class Manifest(_Frozen):
     num_features: Annotated[int, Ge(1)] | None = None  # deep features that --features stores; None: it has none
     licence: str
     trained_on: str
-    input: ImageInput | VectorInput
+    input: ImageInput | VectorInput | SoundInput | MfccInput
     metrics: dict[str, float]
     measured_with: str  # the command that measured the metrics
     known_failings: tuple[str, ...] = ()  # beside those that per_class shows
     training: tuple[TrainingRun, ...] = ()  # in order
     per_class: dict[str, ClassScores] = {}  # by label, measured with the metrics
+    speakers: tuple[str, ...] = ()  # whom a voice model learnt from, each with the corpus before the name
     denoising: dict[str, Denoising] = {}  # by the standard deviation of the noise
 
     @property
@@ -86,6 +109,11 @@ class Manifest(_Frozen):
         """Name, and digest of all that decides the probabilities: another temperature is another model."""
         parts = (self.sha256, self.network, self.labels, self.temperature, self.input.model_dump_json())
         return f"{self.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
+
+    @property
+    def reliability(self) -> dict[str, float]:
+        """By label, how often the model is right when it says so, as measured; empty if that is not known."""
+        return {label: scores.precision for label, scores in self.per_class.items()}
 
     @model_validator(mode="after")
     def _names_the_seven(self) -> Self:
@@ -107,6 +135,18 @@ class Manifest(_Frozen):
                 f"{self.name} takes deep features of {self.input.source}, not pictures: `moodreel train` makes and "
                 "measures it, `run` and `evaluate` need a frame classifier"
             )
+        if not isinstance(self.input, ImageInput):
+            raise ValueError(f"{self.name} takes sound, not pictures: name a face model (see `moodreel models`)")
+        return self.input
+
+    def sound_input(self) -> SoundInput:
+        """Return what windows of sound it takes.
+
+        Raises:
+            ValueError: it takes no sound.
+        """
+        if not isinstance(self.input, SoundInput):
+            raise ValueError(f"{self.name} does not take windows of sound: name a voice model of `moodreel models`")
         return self.input
 
     def output_order(self) -> list[int]:

@@ -75,7 +75,7 @@ ALL_TABLES: Final = (
         "one committed step: the only resume record",
         [
             _VIDEO,
-            ("step", TEXT, "faces, face_emotions, face_features or audio_windows"),
+            ("step", TEXT, "faces, face_emotions, face_features, audio_windows or voice_emotions"),
             _CONFIG,
             ("model_id", TEXT, "NULL for a step without a model"),
             _RUN,
@@ -107,7 +107,7 @@ ALL_TABLES: Final = (
         "one flow run",
         [
             _RUN,
-            ("flow", TEXT, "nightly"),
+            ("flow", TEXT, "nightly or rerun"),
             ("started_at", TIME, "time"),
             ("finished_at", TIME, "NULL while it runs, or if it was killed"),
             ("state", TEXT, "running, completed or failed"),
@@ -129,7 +129,7 @@ ALL_TABLES: Final = (
             ("path", TEXT, "absolute"),
             ("video_id", TEXT, "NULL if its bytes could not be read"),
             _RUN,
-            ("stage", TEXT, "discover, probe, picture, sound or commit"),
+            ("stage", TEXT, "discover, probe, picture, sound, commit or rerun"),
             ("reason", TEXT, "one of schemas/reasons.py"),
             ("message", TEXT, "one line for a person"),
             ("retryable", pa.bool_(), "whether a later night tries again with the same bytes"),
@@ -198,8 +198,9 @@ ALL_TABLES: Final = (
             ("window_id", INT, "as in audio_windows"),
             _MODEL,
             *_PROBABILITIES,
-            ("label", TEXT, "the most probable expression"),
+            ("label", TEXT, "the most probable expression; NULL, like the probabilities, without enough speech"),
         ],
+        nullable=" ".join((*LABELS, "label")),
     ),
     _table(
         "models",
@@ -214,7 +215,9 @@ ALL_TABLES: Final = (
             ("licence", TEXT, "of the weights"),
             ("trained_on", TEXT, "data"),
             ("metrics", pa.json_(), "measured accuracy"),
+            ("reliability", pa.json_(), "by expression, how often it is right when the model says so, 0..1"),
         ],
+        nullable="reliability",
     ),
     _table(
         "trainings",

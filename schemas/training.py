@@ -88,15 +88,48 @@ class DeepFeatures(_Frozen):
     num_frames: Count = 1  # views of a face whose features make one example; 1 takes the picture as it is
 
 
+class SoundAugmentation(_Frozen):
+    """What is done to the copies of a clip; each value is the largest change, drawn anew for every copy."""
+
+    num_copies: Annotated[int, Ge(0)] = 4  # of each clip, beside the clip itself
+    gain_db: Annotated[float, Ge(0.0)] = 12.0
+    noise_probability: Share = 0.5
+    noise_snr_db: tuple[float, float] = (8.0, 30.0)  # of white noise, least and most
+    pitch_semitones: Annotated[float, Ge(0.0)] = 1.5
+    speed_share: Annotated[float, Ge(0.0), Le(0.5)] = 0.1
+
+
+class SoundFeatures(_Frozen):
+    """Learn from openSMILE's 1582 features of the windows of a clip, cut and described as those of a video."""
+
+    kind: Literal["features"] = "features"
+    min_speech_share: Share = 0.3  # windows with less are not learnt from, and get no verdict later
+    augmentation: SoundAugmentation = SoundAugmentation()
+
+
+class Mfccs(_Frozen):
+    """Learn from the mel frequency cepstral coefficients of a stretch of each clip."""
+
+    kind: Literal["mfccs"] = "mfccs"
+    num_coefficients: Count = 13
+    offset_s: Annotated[float, Ge(0.0)] = 0.5
+    length_s: Rate = 2.5
+    augmentation: SoundAugmentation = SoundAugmentation()
+
+
+Sound = Annotated[SoundFeatures | Mfccs, Field(discriminator="kind")]
+
+
 class TrainingConfig(_Frozen):
     """Everything that decides the outcome of a training run except the data."""
 
     network: str  # a name in models/networks.py
     is_debug: bool = False  # the network's narrow flavour, for tests
-    input_px: Annotated[int, Ge(16)]
+    input_px: Annotated[int, Ge(16)] = 48  # of pictures
     source_px: Annotated[int, Ge(16)] = 48  # faces are reduced to this size before they are enlarged to input_px
     num_epochs: Count
     patience_epochs: Count | None = None  # stop early when the accuracy has not risen for so long
+    keep: Literal["best", "last"] = "best"  # which epoch's weights are the outcome
     frozen_epochs: Annotated[int, Ge(0)] = 0  # first epochs in which only the last dense layer learns; needs --init
     batch_size: Annotated[int, Ge(2)] = 64
     optimizer: OptimizerName = "sgd-momentum"
@@ -114,6 +147,7 @@ class TrainingConfig(_Frozen):
     distillation: Distillation | None = None
     adversarial: Adversarial | None = None
     deep: DeepFeatures | None = None
+    sound: Sound | None = None  # learn from speech instead of faces
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -123,4 +157,6 @@ class TrainingConfig(_Frozen):
             raise ValueError("frozen_epochs has no place in adversarial training: leave one of them out")
         if self.deep and (self.distillation or self.augmentation.mix_share):
             raise ValueError("distillation and mix_share need pictures, which deep features replace: leave them out")
+        if self.sound and (self.deep or self.distillation):
+            raise ValueError("deep and distillation belong to faces, sound to speech: leave one of them out")
         return self

@@ -48,9 +48,9 @@ def assemble_video(
     ids = _FaceIds(work.file.video_id, config, staged) if picture else None
     results = []
     for key in sorted(work.steps, key=lambda key: (key.step, key.model_id or "")):
-        if key.step == "audio_windows":
+        if key.step in ("audio_windows", "voice_emotions"):
             assert sound is not None
-            tables = {"audio_windows": _reader("audio_windows", partial(_windows, work, key, staged))}
+            tables = {key.step: keyed_reader(key.step, work.file.video_id, key, staged)}
             results.append(StepResult(key, sound.outcome, sound.detail, tables))
         else:
             assert ids is not None
@@ -100,9 +100,14 @@ class _FaceIds:
             yield columns
 
 
-def _windows(work: VideoWork, key: StepKey, staged: StagedRows) -> Iterator[Columns]:
-    for batch in staged.batches("audio_windows"):
-        yield {name: batch[name] for name in batch.schema.names} | _keys(batch.num_rows, work.file.video_id, key)
+def keyed_reader(table: str, video_id: str, key: StepKey, staged: StagedRows) -> Callable[[], pa.RecordBatchReader]:
+    """Return what reads a table's staged rows with the video's keys, those of windows or of faces numbered already."""
+
+    def rows() -> Iterator[Columns]:
+        for batch in staged.batches(table, key.model_id):
+            yield {name: batch[name] for name in batch.schema.names} | _keys(batch.num_rows, video_id, key)
+
+    return _reader(table, rows)
 
 
 def _keys(n: int, video_id: str, key: StepKey) -> Columns:

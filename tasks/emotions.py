@@ -52,11 +52,12 @@ def prepare_crop(crop: Image.Image, crop_margin: float, wanted: ImageInput) -> N
     return channels
 
 
-def emotion_rows(probabilities: NDArray[np.float32]) -> pa.Table:
-    """Return the seven probabilities and the label as columns of a table."""
-    columns = {label: pa.array(probabilities[:, i], pa.float32()) for i, label in enumerate(LABELS)}
+def emotion_rows(probabilities: NDArray[np.float32], is_open: NDArray[np.bool_] | None = None) -> pa.Table:
+    """Return the seven probabilities and the label as columns of a table; NULL where the verdict is left open."""
+    columns = {label: pa.array(probabilities[:, i], pa.float32(), mask=is_open) for i, label in enumerate(LABELS)}
     winners = probabilities.argmax(1) if len(probabilities) else []
-    return pa.table({**columns, "label": pa.array([LABELS[i] for i in winners], pa.string())})
+    names = np.array([LABELS[i] for i in winners], np.object_)
+    return pa.table({**columns, "label": pa.array(names, pa.string(), mask=is_open)})
 
 
 def feature_rows(features: NDArray[np.float32]) -> pa.Table:

@@ -33,7 +33,9 @@ def wanted_steps(config: AnalysisConfig) -> frozenset[StepKey]:
     if config.features:
         steps |= {StepKey("face_features", picture, each.model_id) for each in manifests if each.num_features}
     if config.sound is not None:
-        steps.add(StepKey("audio_windows", config.sound.digest(), None))
+        sound = config.sound.digest()
+        steps.add(StepKey("audio_windows", sound, None))
+        steps |= {StepKey("voice_emotions", sound, read_manifest(name).model_id) for name in config.voice_models}
     return frozenset(steps)
 
 

@@ -12,7 +12,7 @@ def cut_units(
 ) -> list[Unit]:
     """Return the sound as one unit, first since it is long, and the picture as segments in order of time."""
     names = {key.step for key in steps}
-    units = [Unit(file, None)] if "audio_windows" in names else []
+    units = [Unit(file, None)] if names & {"audio_windows", "voice_emotions"} else []
     if names & {"faces", "face_emotions", "face_features"}:
         units += [Unit(file, segment) for segment in cut_segments(info, config.sample_fps, segment_s)]
     return units

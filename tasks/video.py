@@ -6,7 +6,7 @@
     cut       tasks/units.py      the sound as one unit, the picture as segments
     analyse   VideoAnalyst.analyse, in an actor:
                 picture: sampled frames -> MTCNN -> crops -> classifiers
-                sound:   16 kHz mono -> speech activity -> openSMILE windows
+                sound:   16 kHz mono -> speech activity -> openSMILE windows -> voice classifiers
     assemble  tasks/assemble.py   segments to one video: face numbers, persons, key columns
     commit    warehouse/commit.py one transaction a video
 
@@ -32,6 +32,7 @@ from moodreel.tasks.faces import FaceDetector
 from moodreel.tasks.persons import compare_views, view_of
 from moodreel.tasks.picture_rows import PictureRows
 from moodreel.tasks.sound import has_sound, stream_sound
+from moodreel.tasks.voices import VoiceClassifier
 
 _FACES_AT_ONCE = 64  # crops held before they are classified and given away
 _FRAMES_AT_ONCE = 512
@@ -49,6 +50,7 @@ class VideoAnalyst:
         self._detector = FaceDetector(self.config.picture)
         self._classifiers = [EmotionClassifier(name) for name in self.config.face_models]
         self._sound = SoundAnalyst(self.config.sound) if self.config.sound else None
+        self._voices = [VoiceClassifier(name) for name in self.config.voice_models] if self.config.sound else []
 
     def probe(self, file: VideoFile) -> VideoInfo:
         """Read a video's header.
@@ -119,6 +121,8 @@ class VideoAnalyst:
             num_windows += table.num_rows
             num_silent += table["level_dbfs"].null_count
             yield Part("audio_windows", table)
+            for voice in self._voices:
+                yield Part("voice_emotions", voice.rows(table), voice.manifest.model_id)
         if errors or num_windows == 0:
             yield UnitEnd(Outcome.BROKEN, _first_of(errors) or "the audio stream holds no sound that can be decoded")
         else:

@@ -36,29 +36,45 @@ def commit_video(
                 "analysed_at": now,
             }
             append_rows(connection, "videos", [row])
-        for result in results:
-            key = [file.video_id, result.key.step, result.key.config_id, result.key.model_id]
-            # another run may have committed it since this one planned
-            same = "video_id = ? AND step = ? AND config_id = ? AND model_id IS NOT DISTINCT FROM ?"
-            if _count(connection, f"steps WHERE {same}", key):
-                continue
-            num_rows = 0
-            for table, reader in result.tables.items():
-                written = append_reader(connection, table, reader())
-                num_rows = written if table == result.key.step else num_rows
-            step = {
-                **asdict(result.key),
-                "video_id": file.video_id,
-                "run_id": run_id,
-                "outcome": result.outcome.value,
-                "detail": result.detail,
-                "num_rows": num_rows,
-                "seconds": seconds,
-                "committed_at": now,
-            }
-            append_rows(connection, "steps", [step])
+        _write_steps(connection, run_id, file.video_id, results, seconds, now)
 
     lake.transact(work)
+
+
+def commit_steps(lake: Lake, run_id: str, video_id: str, results: Sequence[StepResult], seconds: float) -> None:
+    """Write steps of a video that the warehouse knows already; see `commit_video`."""
+    lake.transact(lambda connection: _write_steps(connection, run_id, video_id, results, seconds, datetime.now(UTC)))
+
+
+def _write_steps(
+    connection: duckdb.DuckDBPyConnection,
+    run_id: str,
+    video_id: str,
+    results: Sequence[StepResult],
+    seconds: float,
+    now: datetime,
+) -> None:
+    for result in results:
+        key = [video_id, result.key.step, result.key.config_id, result.key.model_id]
+        # another run may have committed it since this one planned
+        same = "video_id = ? AND step = ? AND config_id = ? AND model_id IS NOT DISTINCT FROM ?"
+        if _count(connection, f"steps WHERE {same}", key):
+            continue
+        num_rows = 0
+        for table, reader in result.tables.items():
+            written = append_reader(connection, table, reader())
+            num_rows = written if table == result.key.step else num_rows
+        step = {
+            **asdict(result.key),
+            "video_id": video_id,
+            "run_id": run_id,
+            "outcome": result.outcome.value,
+            "detail": result.detail,
+            "num_rows": num_rows,
+            "seconds": seconds,
+            "committed_at": now,
+        }
+        append_rows(connection, "steps", [step])
 
 
 def _count(connection: duckdb.DuckDBPyConnection, source: str, values: list[str | None]) -> int:

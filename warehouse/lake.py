@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import Final, TypeVar
 
 import duckdb
 import duckdb_extensions
+import pyarrow as pa
 
 from moodreel.warehouse.migrate import migrate
 
 NAME: Final = "lake"
 _ATTEMPTS: Final = 40
+_STREAMED_ROWS: Final = 1024  # of crops about 8 MB
 _Result = TypeVar("_Result")
 
 
@@ -73,6 +75,17 @@ class Lake:
         """Run a SELECT outside any transaction."""
         with self._lock:
             return self._connection.execute(sql, values or []).fetchall()
+
+    def stream(self, sql: str, values: list[object]) -> Iterator[pa.Table]:
+        """Run a SELECT on a connection of its own and yield the answer piece by piece, as of the first one."""
+        with self._lock:
+            cursor = self._connection.cursor()
+        cursor.execute(f"USE {NAME}")
+        try:
+            for batch in cursor.execute(sql, values).to_arrow_reader(_STREAMED_ROWS):
+                yield pa.Table.from_batches([batch])
+        finally:
+            cursor.close()
 
     def close(self) -> None:
         """Give the connection back; the warehouse stays."""

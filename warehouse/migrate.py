@@ -60,13 +60,13 @@ def sql_type(kind: pa.DataType) -> str:
 
 
 def _declare(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    present = {
-        name
-        for (name,) in connection.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() AND table_name = ?",
+    present = dict(
+        connection.execute(
+            "SELECT column_name, is_nullable FROM duckdb_columns()"
+            " WHERE database_name = current_database() AND table_name = ?",
             [table.name],
         ).fetchall()
-    }
+    )
     if not present:
         columns = ", ".join(
             f"{name} {sql_type(kind)}{'' if name in table.nullable else ' NOT NULL'}" for name, kind, _ in table.columns
@@ -74,6 +74,8 @@ def _declare(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         connection.execute(f"CREATE TABLE {table.name} ({columns})")
         connection.execute(f"COMMENT ON TABLE {table.name} IS '{_escaped(table.grain)}'")
     for name, kind, meaning in table.columns:
+        if name in table.nullable and not present.get(name, True):
+            connection.execute(f"ALTER TABLE {table.name} ALTER COLUMN {name} DROP NOT NULL")
         if present and name not in present:
             connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {name} {sql_type(kind)}")
         if name not in present:

@@ -108,8 +108,9 @@ def committed_steps(lake: Lake) -> dict[str, set[StepKey]]:
 
 
 def register_models(lake: Lake, manifests: Iterable[Manifest]) -> None:
-    """Write the models that rows refer to, each once."""
-    known = {model_id for (model_id,) in lake.query("SELECT model_id FROM models")}
+    """Write the models that rows refer to, each once; a row of before reliability was kept is written anew."""
+    rows_before = lake.query("SELECT model_id, reliability IS NOT NULL FROM models")
+    known = {str(model_id): bool(is_told) for model_id, is_told in rows_before}
     rows = [
         {
             "model_id": manifest.model_id,
@@ -121,12 +122,18 @@ def register_models(lake: Lake, manifests: Iterable[Manifest]) -> None:
             "licence": manifest.licence,
             "trained_on": manifest.trained_on,
             "metrics": json.dumps(manifest.metrics),
+            "reliability": json.dumps(manifest.reliability) if manifest.reliability else None,
         }
         for manifest in manifests
-        if manifest.model_id not in known
+        if manifest.model_id not in known or (manifest.reliability and not known[manifest.model_id])
     ]
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("DELETE FROM models WHERE model_id IN ?", [[row["model_id"] for row in rows]])
+        append_rows(connection, "models", rows)
+
     if rows:
-        lake.transact(lambda connection: append_rows(connection, "models", rows))
+        lake.transact(work)
 
 
 def _now() -> datetime:

@@ -1,0 +1,114 @@
+"""`moodreel rerun`: models on what earlier runs stored, crops of faces and features of sound; no video is opened."""
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moodreel.flows import progress
+from moodreel.flows.night import RunSummary
+from moodreel.models.registry import checked_weights, read_manifest
+from moodreel.schemas.manifest import Manifest
+from moodreel.schemas.reasons import Reason, VideoError
+from moodreel.schemas.values import Part, RunCounts, StepKey, StepResult
+from moodreel.warehouse.commit import commit_steps
+from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.records import finish_run, record_failure, register_models, start_run
+from moodreel.warehouse.staging import StagingArea
+from moodreel.warehouse.stored import STEP, StoredVideo, count_videos, stored_rows, unclassified
+
+if TYPE_CHECKING:  # Arrow and torch are loaded only where there is work
+    import pyarrow as pa
+
+Classify = Callable[["pa.Table"], "pa.Table"]
+log = logging.getLogger("moodreel")
+
+
+def rerun_models(names: list[str], warehouse: Path) -> RunSummary:
+    """Give every video the verdicts of these models that it lacks; a video and model is one transaction.
+
+    Raises:
+        ValueError: a model is unknown or takes neither faces nor sound, its weights are wrong, or the warehouse can't
+            be used.
+    """
+    if not names:
+        raise ValueError("name a model to classify with: rerun --models NAME,..")
+    manifests = [_usable(name) for name in dict.fromkeys(names)]
+    started, run_id = time.monotonic(), uuid.uuid4().hex
+    with closing(Lake(warehouse)) as lake:
+        start_run(lake, run_id, "rerun", json.dumps({"models": names}), version("moodreel"))
+        try:
+            register_models(lake, manifests)
+            done, failed = _work_off(lake, run_id, manifests, warehouse)
+        except BaseException:
+            finish_run(lake, run_id, "failed", None)
+            raise
+        counts = RunCounts(len(done - failed), count_videos(lake) - len(done | failed), len(failed), num_ignored=0)
+        finish_run(lake, run_id, "completed", counts)
+    return RunSummary(run_id, counts, time.monotonic() - started, video_seconds=0.0)
+
+
+def _usable(name: str) -> Manifest:
+    manifest = read_manifest(name)
+    if manifest.task == "face":
+        manifest.image_input()
+    else:
+        manifest.sound_input()
+    checked_weights(manifest)
+    return manifest
+
+
+def _work_off(lake: Lake, run_id: str, manifests: list[Manifest], warehouse: Path) -> tuple[set[str], set[str]]:
+    """Return the videos that got verdicts and those where something failed."""
+    done: set[str] = set()
+    failed: set[str] = set()
+    work = [(manifest, unclassified(lake, manifest.task, manifest.model_id)) for manifest in manifests]
+    num_steps = sum(len(videos) for _, videos in work)
+    with closing(StagingArea(warehouse, run_id)) as staging, progress.steps("rerun") as (shown, say):
+        for manifest, videos in work:
+            if not videos:
+                continue
+            say(f"{manifest.name}: {len(videos)} videos")
+            classify = _load(manifest)
+            for video in videos:
+                try:
+                    _classify_video(lake, run_id, staging, manifest, classify, video)
+                    done.add(video.video_id)
+                except Exception as error:  # as in a night: a crash becomes a row, the others go on
+                    log.exception("%s", video.path)
+                    crash = VideoError(Reason.CRASH, f"{video.path}: {type(error).__name__}: {error}", "rerun")
+                    record_failure(lake, run_id, video.path, video.video_id, crash, attempt=1)
+                    failed.add(video.video_id)
+                shown(len(done) + len(failed), num_steps)
+    return done, failed
+
+
+def _load(manifest: Manifest) -> Classify:
+    from moodreel.tasks.stored import StoredFaces, StoredVoices
+
+    return StoredFaces(manifest.name).rows if manifest.task == "face" else StoredVoices(manifest.name).rows
+
+
+def _classify_video(
+    lake: Lake, run_id: str, staging: StagingArea, manifest: Manifest, classify: Classify, video: StoredVideo
+) -> None:
+    """Classify a video's stored rows into the staging area, then commit them; only so is the transaction short."""
+    from moodreel.tasks.assemble import keyed_reader
+
+    started, table = time.monotonic(), STEP[manifest.task]
+    key = StepKey(table, video.config_id, manifest.model_id)
+    staged = staging.video(video.video_id)
+    try:
+        for rows in stored_rows(lake, manifest.task, video):
+            staged.add(0, Part(table, classify(rows), manifest.model_id))
+        staged.close()
+        tables = {table: keyed_reader(table, video.video_id, key, staged)}
+        result = StepResult(key, video.outcome, video.detail, tables)
+        commit_steps(lake, run_id, video.video_id, [result], time.monotonic() - started)
+    finally:
+        staged.remove()
