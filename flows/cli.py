@@ -46,6 +46,7 @@ class Experiment(StrEnum):
 
 
 DEFAULT_WAREHOUSE = Path("warehouse-data")
+RUNS = Path("runs")
 
 
 @app.command()
@@ -91,6 +92,25 @@ def run(
 
 
 @app.command()
+def rerun(
+    models: Annotated[str, typer.Option(help="Models by name, with commas; see `moodreel models`.")],
+    warehouse: Warehouse = DEFAULT_WAREHOUSE,
+    as_json: AsJson = False,
+) -> None:
+    """Classify what earlier runs stored, faces or sound, with other models; no video is opened."""
+    from moodreel.flows.answers import show_rerun
+    from moodreel.flows.rerun import rerun_models
+
+    summary = rerun_models([name for name in models.split(",") if name], warehouse)
+    if as_json:
+        print(json.dumps(summary.as_dict()))
+    else:
+        show_rerun(summary)
+    if summary.counts.num_failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT.")],
     warehouse: Warehouse = DEFAULT_WAREHOUSE,
@@ -130,17 +150,17 @@ def doctor(as_json: AsJson = False) -> None:
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A named recipe of tasks/learning/recipes.py.")],
-    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet, FER2013's CSV or a folder of class folders.")],
+    data: Annotated[Path, typer.Option(help="Labelled faces, or clips for a recipe of voices; see README.")],
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch.")] = False,
     init: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
     find_rate: Annotated[bool, typer.Option("--find-rate", help="Propose a learning rate; train nothing.")] = False,
     warehouse: Warehouse = DEFAULT_WAREHOUSE,
 ) -> None:
-    """Train a frame classifier and write its weights and manifest; its epochs go to the warehouse too."""
+    """Train a classifier of faces or voices and write its weights and manifest; its epochs go to the warehouse too."""
     from moodreel.flows.training import run_training, search_rate
 
-    out = out or Path("runs") / recipe
+    out = out or RUNS / recipe
     if find_rate and resume:
         raise ValueError("--find-rate trains nothing, so there is nothing to --resume: leave one of them out")
     if find_rate:
@@ -151,16 +171,23 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A registered model.")],
-    data: Annotated[Path, typer.Option(help="Labelled faces: Parquet, FER2013's CSV or a folder of class folders.")],
+    model: Annotated[str, typer.Argument(help="A registered model; with --folds voice recipes, with commas.")],
+    data: Annotated[Path, typer.Option(help="Labelled faces, or clips for a model of voices; see README.")],
     split: Annotated[str | None, typer.Option(help="Rows of this split only.")] = None,
     as_: Annotated[str | None, typer.Option("--as", help="grey48: reduce pictures to 48 px grey first.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for a page with pictures.")] = None,
+    folds: Annotated[str | None, typer.Option(help="speaker: cross-validate, no speaker learnt and judged.")] = None,
+    runs: Annotated[Path, typer.Option(help="With --folds: folder of the runs, which go on where they stand.")] = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model on labelled faces."""
-    from moodreel.flows.evaluation import run_evaluation
+    """Measure a model on labelled faces or clips, or voice recipes by cross-validation."""
+    from moodreel.flows.evaluation import run_evaluation, run_folds
 
+    if folds is not None:
+        if folds != "speaker":
+            raise ValueError(f"--folds {folds}: only speaker is known")
+        run_folds(model.split(","), data, runs, as_json=as_json)
+        return
     if as_ not in (None, "grey48"):
         raise ValueError(f"--as {as_}: only grey48 is known")
     run_evaluation(model, data, split, as_grey48=as_ == "grey48", output=output, as_json=as_json)
@@ -180,7 +207,7 @@ def reproduce(
     from moodreel.flows.reproduction import reproduce_comparison, reproduce_optimizers
 
     repeat = reproduce_comparison if experiment is Experiment.GAN_SGDMA else reproduce_optimizers
-    repeat(data, out or Path("runs") / f"reproduce-{experiment}", num_epochs=epochs, resume=resume)
+    repeat(data, out or RUNS / f"reproduce-{experiment}", num_epochs=epochs, resume=resume)
 
 
 def main() -> None:

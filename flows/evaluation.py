@@ -8,8 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from moodreel.flows.voice_training import evaluate_folds
+from moodreel.models.registry import read_manifest
+from moodreel.tasks.learning.clips import read_labelled_clips
 from moodreel.tasks.learning.evaluate import Scores, evaluate_model
+from moodreel.tasks.learning.evaluate_voice import evaluate_voice
 from moodreel.tasks.learning.evaluation_page import PAGE, refuse_foreign_folder, write_page
+from moodreel.tasks.learning.folds import NUM_FOLDS
 from moodreel.tasks.learning.labelled import read_labelled_faces
 
 
@@ -21,6 +26,11 @@ def run_evaluation(
     Raises:
         ValueError: no model has that name, the data can't be used, or `output` holds something else.
     """
+    if read_manifest(model).task == "voice":
+        if output is not None or as_grey48 or split:
+            raise ValueError(f"{model} hears clips: --split, --as and -o are for models of faces")
+        show_scores(evaluate_voice(model, read_labelled_clips(data)).scores, as_json, "clips")
+        return
     if output is not None:
         refuse_foreign_folder(output)  # before the minute of work
     faces = read_labelled_faces(data, split)
@@ -32,7 +42,31 @@ def run_evaluation(
     show_scores(evaluation.scores, as_json)
 
 
-def show_scores(scores: Scores, as_json: bool) -> None:
+def run_folds(recipes: list[str], data: Path, runs: Path, *, as_json: bool) -> None:
+    """Cross-validate voice recipes and baselines by speaker and print their scores.
+
+    Raises:
+        ValueError: a name is no voice recipe, or the data can't be used.
+    """
+    found = evaluate_folds(recipes, data, runs)
+    if as_json:
+        values = {name: [asdict(one) for one in scores] for name, scores in found.items()}
+        print(json.dumps({"folds": NUM_FOLDS, "by": "speaker", "recipes": values}, allow_nan=False))
+        return
+    table = Table("recipe", "corpus", "UAR", "accuracy", "macro F1", "ECE", "clips", "speakers")
+    for name, scores in found.items():
+        for one in scores:
+            figures = [_plain(value, 3) for value in (one.uar, one.accuracy, one.macro_f1, one.ece)]
+            table.add_row(name, one.corpus, *figures, str(one.n), str(one.num_speakers))
+    console = Console()
+    console.print(table)
+    for name, scores in found.items():
+        for one in scores:
+            f1 = ", ".join(f"{label} {_plain(row['f1'], 2)}" for label, row in one.per_class.items() if row["n"])
+            console.print(f"{name} on {one.corpus}, F1: {f1}", soft_wrap=True)
+
+
+def show_scores(scores: Scores, as_json: bool, kind: str = "pictures") -> None:
     """Print what was measured."""
     values = asdict(scores)
     if as_json:
@@ -47,7 +81,7 @@ def show_scores(scores: Scores, as_json: bool) -> None:
         console.print(f"{name} {_plain(values[name])}, leak-free {_plain(values[f'{name}_leak_free'])}")
     console.print(f"auc {_plain(scores.auc)}, rmse {_plain(scores.rmse)}")
     console.print(f"ece {_plain(scores.ece)}, without the temperature {_plain(scores.ece_uncalibrated)}")
-    console.print(f"{scores.n} pictures in {scores.seconds} s, {scores.n_skipped} skipped")
+    console.print(f"{scores.n} {kind} in {scores.seconds} s, {scores.n_skipped} skipped")
 
 
 def _plain(value: float | None, digits: int = 4) -> str:

@@ -1,12 +1,17 @@
-"""A training run's trace outside its folder: its row and its epochs in the warehouse."""
+"""A training run with its trace outside its folder: progress for eyes, its row and its epochs in the warehouse."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+from moodreel.flows import progress
+from moodreel.schemas.manifest import Manifest
+from moodreel.tasks.learning.examples import Examples
 from moodreel.tasks.learning.identity import RunIdentity, write_identity
-from moodreel.tasks.learning.train import EpochMetrics
+from moodreel.tasks.learning.train import EpochMetrics, Trained, train_classifier
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.trainings import finish_training, record_epochs, start_training
 
@@ -52,3 +57,76 @@ class TrainingRecord:
         lines = [asdict(line) for line in history]
         finish_training(self.begin(), self._identity.training_id, "completed", lines, model_id)
         self._is_finished = True
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A recipe on its way to weights: what it learns from, where it is kept."""
+
+    recipe: str
+    data: Path
+    out: Path
+    warehouse: Path
+    identity: RunIdentity
+    init: Path | None
+
+    def train(
+        self, learning: Examples, validation: Examples, export: Callable[[Trained], Manifest], *, resume: bool
+    ) -> Manifest:
+        """Train, and let `export` write what ships; the run counts as completed once it has.
+
+        Raises:
+            ValueError: what `train_classifier` raises, or the warehouse can't be used.
+            FloatingPointError: the run diverged; `out` keeps its last whole epoch.
+        """
+        config = self.identity.config
+        row = {
+            "recipe": self.recipe,
+            "config": config.model_dump_json(),
+            "data": str(self.data.resolve()),
+            "data_id": self.identity.data_id,
+            "init": None if self.init is None else str(self.init.resolve()),
+            "code_version": version("moodreel"),
+        }
+        with TrainingRecord(self.warehouse, self.out, self.identity, row) as record:
+            with progress.steps(self.recipe) as (done, say), _divergence_told(self.recipe, self.out):
+
+                def on_step(step: int, num_steps: int) -> None:
+                    record.begin()
+                    done(step, num_steps)
+
+                def on_epoch(history: Sequence[EpochMetrics]) -> None:
+                    record.add(history)
+                    say(_epoch_line(history[-1], config.num_epochs))
+
+                trained = train_classifier(
+                    config,
+                    learning,
+                    validation,
+                    self.out,
+                    resume=resume,
+                    init=self.init,
+                    on_epoch=on_epoch,
+                    on_step=on_step,
+                )
+            manifest = export(trained)
+            record.complete(trained.history, manifest.model_id)
+        return manifest
+
+
+@contextmanager
+def _divergence_told(recipe: str, out: Path) -> Iterator[None]:
+    try:
+        yield
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"{recipe} diverged: {error} (--find-rate proposes one); {out} keeps the last whole epoch"
+        ) from error
+
+
+def _epoch_line(epoch: EpochMetrics, num_epochs: int) -> str:
+    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in epoch.losses.items())
+    return (
+        f"epoch {epoch.epoch + 1}/{num_epochs}: loss {losses}, accuracy {epoch.accuracy:.4f}, "
+        f"{epoch.seconds:.0f} s, about {epoch.seconds * (num_epochs - epoch.epoch - 1) / 60:.0f} min left"
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from moodreel.schemas.manifest import ImageInput, Manifest, VectorInput
+from moodreel.schemas.manifest import ImageInput, Manifest, MfccInput, SoundInput, VectorInput
 
 _SELDOM = 0.5  # recall below which a card calls an expression often missed
 
@@ -40,7 +40,18 @@ def _use(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _input(wanted: ImageInput | VectorInput) -> str:
+def _input(wanted: ImageInput | VectorInput | SoundInput | MfccInput) -> str:
+    if isinstance(wanted, MfccInput):
+        return (
+            f"{wanted.num_coefficients} mel frequency cepstral coefficients over {wanted.length_s:g} s of a clip, from "
+            f"{wanted.offset_s:g} s on."
+        )
+    if isinstance(wanted, SoundInput):
+        return (
+            f"The {wanted.length} values of openSMILE's {wanted.feature_set} of {wanted.window_s:g} s of sound, at "
+            f"least {wanted.min_speech_share:.0%} of it speech; else there is no verdict. The network standardises "
+            f"them by mean and spread over {wanted.standardised_over} windows: `centre` and `scale` in its weights."
+        )
     if isinstance(wanted, VectorInput):
         frames = "one frame" if wanted.num_frames == 1 else f"{wanted.num_frames} frames"
         return (
@@ -57,6 +68,8 @@ def _input(wanted: ImageInput | VectorInput) -> str:
 
 def _training(manifest: Manifest) -> list[str]:
     lines: list[str] = []
+    if manifest.speakers:
+        lines += [f"Speakers heard: {', '.join(manifest.speakers)}.", ""]
     for run in manifest.training:
         lines += [f"    {run.command}", "", f"{run.epochs} epochs in {run.hours:g} hours on {run.machine}.", ""]
     return lines[:-1]
@@ -84,7 +97,8 @@ def _figures(manifest: Manifest) -> list[str]:
 
 def _failings(manifest: Manifest) -> list[str]:
     missed = sorted((scores.recall, label) for label, scores in manifest.per_class.items() if scores.recall < _SELDOM)
-    seldom = [f"It misses most faces that show {label}: it finds {recall:.0%} of them." for recall, label in missed]
+    what = {"face": "faces that show", "voice": "clips labelled"}[manifest.task]
+    seldom = [f"It misses most {what} {label}: it finds {recall:.0%} of them." for recall, label in missed]
     return [f"- {failing}" for failing in (*seldom, *manifest.known_failings)]
 
 

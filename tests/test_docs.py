@@ -43,7 +43,16 @@ def test_every_query_of_the_readme_has_an_answer(warehouse: Path) -> None:
 
 def test_every_command_of_the_readme_exists_with_its_options() -> None:
     commands = re.findall(r"^moodreel (\w+)([^#\n]*)", README, re.M)
-    assert {name for name, _ in commands} == {"run", "sql", "models", "doctor", "train", "evaluate", "reproduce"}
+    assert {name for name, _ in commands} == {
+        "run",
+        "rerun",
+        "sql",
+        "models",
+        "doctor",
+        "train",
+        "evaluate",
+        "reproduce",
+    }
     for name, rest in commands:
         text = subprocess.run([MOODREEL, name, "--help"], capture_output=True, text=True).stdout
         for option in re.findall(r"--[a-z-]+", rest):

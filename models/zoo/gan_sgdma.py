@@ -64,14 +64,18 @@ class Denoiser(nn.Module):
         self.last = connect(low_level, num_values, 3)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Denoise; every block's output is handed to the bottleneck by a skip connection."""
+        """Denoise."""
+        result: Tensor = self.last(self.summarise(pixels))
+        return result
+
+    def summarise(self, pixels: Tensor) -> Tensor:
+        """Return what the last layer reads; every block's output is handed to the bottleneck by a skip connection."""
         maps = self.low_level(pixels)
         found = [maps]
         for block in self.blocks:
             maps = block(maps)
             found.append(maps)
-        result: Tensor = self.last(torch.relu(self.bottleneck(torch.cat(found, 1))))
-        return result
+        return torch.relu(self.bottleneck(torch.cat(found, 1)))
 
 
 class Critic(nn.Module):

@@ -12,8 +12,10 @@ from moodreel.models.zoo.gan_sgdma import Denoiser
 from moodreel.schemas.labels import NUM_LABELS
 
 _NUM_DEEP = 2 * 1536  # mean and spread of each feature of Inception-ResNet-v2
+_NUM_VOICE = 1582  # openSMILE's IS10
 _LOW_LEVEL, _LAYERS, _GROWTH = 256, 2, 64  # outputs of the first layer; of a dense block; outputs a layer adds
 _WIDTHS = (512, 512, 256)  # of the critic's layers
+_FURTHEST = 5.0  # standard deviations; what lies further out, as odd sound does, counts as that far
 _GAIN = 10.0  # of the denoiser's last layer
 
 
@@ -32,6 +34,25 @@ class AmplifiedLinear(nn.Linear):
     def forward(self, vectors: Tensor) -> Tensor:
         """Return (n, outputs) for (n, inputs)."""
         return _GAIN * super().forward(vectors)
+
+
+class VectorDenoiser(Denoiser):
+    """The denoiser with one more skip connection: the input itself, as far as a gate lets it through.
+
+    Thousands of values do not fit through the bottleneck: what it gives lacks detail, which hurts where there is little
+    noise. The gate, one number between 0 and 1 for each vector, is read off the same summary.
+    """
+
+    def __init__(self, num_values: int, low_level: int, num_layers: int, growth: int) -> None:
+        super().__init__(low_level, num_layers, growth, num_values, _connect)
+        self.last = AmplifiedLinear(low_level, num_values)
+        self.gate = nn.Linear(low_level, 1)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Denoise (n, num_values) vectors."""
+        summary = self.summarise(vectors)
+        result: Tensor = self.gate(summary).sigmoid() * vectors + self.last(summary)
+        return result
 
 
 class VectorCritic(nn.Module):
@@ -80,7 +101,7 @@ class VectorGanSgdma(nn.Module):
         """
         if vectors.shape[1:] != self.centre.shape:
             raise ValueError(f"expected vectors (n, {len(self.centre)}), got {tuple(vectors.shape)}")
-        return (vectors - self.centre) / self.scale
+        return ((vectors - self.centre) / self.scale).clamp(-_FURTHEST, _FURTHEST)
 
     @torch.no_grad()
     def pretrain(self, draw_batches: Callable[[], Iterable[Tensor]]) -> None:
@@ -97,13 +118,17 @@ def build_deep(drop_rate: float = 0.0, debug: bool = False) -> VectorGanSgdma:
     return build(_NUM_DEEP, drop_rate, debug)
 
 
+def build_voice(drop_rate: float = 0.0, debug: bool = False) -> VectorGanSgdma:
+    """Return the untrained network for openSMILE's features: (n, 1582) to (n, 7) logits."""
+    return build(_NUM_VOICE, drop_rate, debug)
+
+
 def build(num_values: int, drop_rate: float = 0.0, debug: bool = False) -> VectorGanSgdma:
     """Return the untrained network for vectors of a length; `debug` has an eighth of the widths."""
     narrow = 8 if debug else 1
     # a group of a block's normalisation needs several values, since a vector has no pixels
     low_level, growth = _LOW_LEVEL // narrow, _GROWTH // min(narrow, 4)
-    denoiser = Denoiser(low_level, _LAYERS, growth, num_values, _connect)
-    denoiser.last = AmplifiedLinear(low_level, num_values)
+    denoiser = VectorDenoiser(num_values, low_level, _LAYERS, growth)
     critic = VectorCritic(num_values, [width // narrow for width in _WIDTHS], drop_rate)
     return VectorGanSgdma(num_values, denoiser, critic)
 

@@ -32,7 +32,7 @@ def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[
         return None
     refuse_to_overwrite(folder, resume)
     state: dict[str, Any] = torch.load(path, weights_only=True)
-    if state["config"] != config.model_dump_json():
+    if TrainingConfig.model_validate_json(state["config"]) != config:
         raise ValueError(f"{folder} holds a run of another recipe: name another --out")
     return state
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,25 @@ from moodreel.tasks.learning.calibration import apply_temperature
 from moodreel.tasks.learning.labelled import LabelledFaces
 
 _CHUNK = 512
+
+
+class Labelled(Protocol):
+    """Faces or clips, as far as scores need them."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(n,) index into LABELS."""
+        ...
+
+    @property
+    def is_copy(self) -> NDArray[np.bool_]:
+        """(n,) which are among the training data too."""
+        ...
+
+    @property
+    def num_skipped(self) -> int:
+        """Rows left out because their label is not one of the seven."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +107,7 @@ def evaluate_model(
 
 
 def score(
-    name: str, faces: LabelledFaces, probabilities: NDArray[np.float32], seconds: float, *, temperature: float = 1.0
+    name: str, faces: Labelled, probabilities: NDArray[np.float32], seconds: float, *, temperature: float = 1.0
 ) -> Scores:
     """Score (n, 7) probabilities, whose logits were divided by the temperature already, against the labels."""
     counts = metrics.confusion_counts(probabilities, faces.labels)

@@ -67,19 +67,20 @@ class FaceExamples:
 
 
 class VectorExamples:
-    """Feature vectors (n, d) float32, standardised by the caller."""
+    """Feature vectors (n, ...) float32; what brings them to one scale is the network's."""
 
     def __init__(self, vectors: NDArray[np.float32], labels: NDArray[np.int64], targets: Tensor) -> None:
         self.labels = labels
-        self._vectors, self._targets = torch.from_numpy(vectors), targets
+        self.vectors = vectors
+        self._inputs, self._targets = torch.from_numpy(vectors), targets
 
     def draw(self, chosen: Tensor, generator: torch.Generator) -> Batch:
         """See `Examples`."""
-        return Batch(self._vectors[chosen], self._targets[chosen])
+        return Batch(self._inputs[chosen], self._targets[chosen])
 
     def plain(self, chosen: slice) -> Tensor:
         """See `Examples`."""
-        return self._vectors[chosen]
+        return self._inputs[chosen]
 
 
 def soft_targets(labels: NDArray[np.int64], votes: NDArray[np.float32], vote_share: float) -> Tensor:

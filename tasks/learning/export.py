@@ -24,7 +24,7 @@ def export_model(network: nn.Module, config: TrainingConfig, name: str, out: Pat
         name: the registry name.
         out: a folder, made if need be.
         facts: what else the manifest holds; version, licence, trained_on, metrics and measured_with at
-            least.
+            least; the input too if it learnt from sound.
     """
     out.mkdir(parents=True, exist_ok=True)
     weights = out / f"{name}.safetensors"
@@ -34,13 +34,13 @@ def export_model(network: nn.Module, config: TrainingConfig, name: str, out: Pat
     manifest = Manifest.model_validate(
         {
             "name": name,
-            "task": "face",
+            "task": "voice" if config.sound else "face",
             "network": config.network,
             "weights": weights.name,
             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "labels": LABELS,
-            "num_features": None if config.deep else num_features(network),
-            "input": _describe_input(config),
+            "num_features": None if config.deep or config.sound else num_features(network),
+            **({} if config.sound else {"input": _describe_input(config)}),
             **facts,
         }
     )

@@ -74,12 +74,12 @@ class LabelObjective:
         """See `Objective`."""
         self.network.train(not is_frozen)
         head = find_head(self.network)
-        assert head is not None
+        last = set(head.parameters()) if head is not None else set()
+        if is_frozen and not last:
+            raise ValueError(f"{self._config.network} ends in no layer that could be trained alone: no frozen_epochs")
         for parameter in self.network.parameters():
-            parameter.requires_grad_(not is_frozen)
-        for parameter in head.parameters():
-            parameter.requires_grad_(True)
-        if not is_frozen and self._optimizer.state.keys() == set(head.parameters()):
+            parameter.requires_grad_(not is_frozen or parameter in last)
+        if not is_frozen and self._optimizer.state and self._optimizer.state.keys() == last:
             # torch's fused SGD fails when some weights have momentum and others none yet
             self._optimizer.state.clear()
 

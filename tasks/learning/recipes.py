@@ -9,8 +9,10 @@ from moodreel.schemas.training import (
     Cosine,
     DeepFeatures,
     Distillation,
+    Mfccs,
     OneCycle,
     Plateau,
+    SoundFeatures,
     TrainingConfig,
 )
 
@@ -76,6 +78,41 @@ def gan_sgdma_deep_window() -> TrainingConfig:
         erase_probability=0.0,
     )
     return gan_sgdma_deep().model_copy(update={"deep": DeepFeatures(num_frames=4), "augmentation": little})
+
+
+def gan_sgdma_voice() -> TrainingConfig:
+    """GAN-SGDMA on openSMILE's features of single windows; the noise is that of features of a spread of 1."""
+    return TrainingConfig(
+        network="gan-sgdma-voice",
+        num_epochs=20,
+        keep="last",
+        batch_size=64,
+        schedule=OneCycle(peak_rate=0.02),
+        nesterov=False,
+        weight_decay=1e-3,
+        precision="fp32",
+        gradient_norm=5.0,
+        class_balance="sampling",
+        drop_rate=0.5,
+        sound=SoundFeatures(),
+        adversarial=Adversarial(noise_sigmas=(0.25, 0.5, 0.75), share=0.25),
+    )
+
+
+def ser_cnn() -> TrainingConfig:
+    """The speech network on MFCCs."""
+    return TrainingConfig(
+        network="ser-cnn",
+        num_epochs=40,
+        keep="last",
+        batch_size=64,
+        schedule=OneCycle(peak_rate=0.03),
+        weight_decay=5e-4,
+        gradient_norm=5.0,
+        class_balance="sampling",
+        drop_rate=0.3,
+        sound=Mfccs(),
+    )
 
 
 def small_vgg() -> TrainingConfig:
@@ -197,6 +234,8 @@ RECIPES: Final[dict[str, Callable[[], TrainingConfig]]] = {
     "gan-sgdma": gan_sgdma,
     "gan-sgdma-deep": gan_sgdma_deep,
     "gan-sgdma-deep-window": gan_sgdma_deep_window,
+    "gan-sgdma-voice": gan_sgdma_voice,
+    "ser-cnn": ser_cnn,
     "small-vgg": small_vgg,
     "debug": debug,
     "baseline-residual": baseline_residual,

@@ -44,7 +44,7 @@ class EpochMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The network with its best weights, and how it came to them."""
+    """The network with the weights that the recipe keeps, and how it came to them."""
 
     network: nn.Module
     history: list[EpochMetrics]
@@ -115,7 +115,7 @@ def train_classifier(
         accuracy = float((probabilities.argmax(1) == validation.labels).mean())
         losses = {name: total / steps_per_epoch for name, total in totals.items()}
         history.append(EpochMetrics(epoch, rate, losses, accuracy, round(time.monotonic() - started, 1)))
-        if epochs_without_rise([line.accuracy for line in history]) == 0:
+        if config.keep == "last" or epochs_without_rise([line.accuracy for line in history]) == 0:
             save_best(out, objective.network.state_dict())
         lines = [asdict(line) for line in history]
         save_checkpoint(out, config, {"objective": objective.state(), "history": lines})

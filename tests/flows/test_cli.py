@@ -43,11 +43,12 @@ def test_the_options_are_those_we_decided_on() -> None:
     expected = {
         "run": "--warehouse --models --features --sample-fps --min-face-px --decoder --no-audio --workers --purpose"
         " --json",
+        "rerun": "--models --warehouse --json",
         "sql": "--warehouse --format --output",
         "models": "--json --cards",
         "doctor": "--json",
         "train": "--data --out --resume --init --find-rate --warehouse",
-        "evaluate": "--data --split --as --output --json",
+        "evaluate": "--data --split --as --output --folds --runs --json",
         "reproduce": "--data --out --epochs --resume",
     }
     for command, options in expected.items():
@@ -145,7 +146,7 @@ def test_models_writes_the_cards_instead(tmp_path: Path) -> None:
         (("evaluate", "inception-resnet-v2", "--data", "no/file"), "no such file"),
         (("reproduce", "gan-sgdma", "--data", "no/file"), "no such file"),
         (("reproduce", "everything", "--data", "x"), "optimizers"),
-        (("evaluate", "none", "--data", "."), "holds no picture"),
+        (("evaluate", "none", "--data", "."), "no model 'none'"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(tmp_path: Path, words: tuple[str, ...], says: str) -> None:

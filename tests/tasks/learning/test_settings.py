@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from speech import speech_clips, voice
 from stripes import are_equal, stripes, train_on_stripes
 from torch import nn
 
@@ -19,12 +20,16 @@ from moodreel.schemas.training import (
     Cosine,
     DeepFeatures,
     Distillation,
+    Mfccs,
     OneCycle,
+    SoundAugmentation,
+    SoundFeatures,
     Steps,
     TrainingConfig,
 )
+from moodreel.tasks.learning.clip_examples import learning_examples, read_clip_rows
 from moodreel.tasks.learning.deep_examples import read_examples
-from moodreel.tasks.learning.examples import FaceExamples, class_weights, epoch_order, soft_targets
+from moodreel.tasks.learning.examples import Examples, FaceExamples, class_weights, epoch_order, soft_targets
 from moodreel.tasks.learning.labelled import LabelledFaces
 from moodreel.tasks.learning.objective import ClassLoss
 from moodreel.tasks.learning.teachers import Teachers
@@ -35,6 +40,7 @@ BASE = TrainingConfig(
     network="small-vgg", is_debug=True, input_px=32, num_epochs=1, batch_size=8, schedule=OneCycle(peak_rate=0.05)
 )
 STALLED = {"schedule": Steps(rates=((1, 1e-9),)), "num_epochs": 3}  # no epoch is better than the first
+WHOLE = Mfccs(offset_s=0.0, augmentation=SoundAugmentation(num_copies=0))
 # a setting's other value, and what else has to be so for both runs
 CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "network": ("debug-cnn", {}),
@@ -59,6 +65,8 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "augmentation": (Augmentation(rotation_deg=0.0), {}),
     "distillation": (DISTILLATION, {}),
     "adversarial": (Adversarial(), {"network": "gan-sgdma", "input_px": 48}),
+    "keep": ("last", STALLED),
+    "sound": (WHOLE.model_copy(update={"offset_s": 0.3}), {"network": "ser-cnn", "sound": WHOLE}),
     "deep": (DeepFeatures(num_frames=2), {"network": "gan-sgdma-deep", "deep": DeepFeatures()}),
 }
 
@@ -79,8 +87,13 @@ def uneven_faces() -> LabelledFaces:
 
 def outcome(out: Path, config: TrainingConfig, init: Path | None) -> Trained:
     torch.set_num_threads(1)
-    examples = read_examples(uneven_faces(), config, out)
+    examples = speech_examples(config.sound, out) if config.sound else read_examples(uneven_faces(), config, out)
     return train_classifier(config, examples, examples, out, init=init)
+
+
+def speech_examples(sound: SoundFeatures | Mfccs, out: Path) -> Examples:
+    clips = speech_clips([number % 7 for number in range(14)], [voice(1.0, 90.0 + 20 * i) for i in range(14)])
+    return learning_examples(read_clip_rows(clips, sound, out, seed=0), clips, np.arange(14), joint=True)
 
 
 def test_every_setting_is_tried() -> None:

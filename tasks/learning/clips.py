@@ -1,0 +1,160 @@
+"""Labelled speech clips, read from the data formats that the README lists."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+import soxr
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from moodreel.schemas.config import SAMPLE_RATE_HZ
+from moodreel.schemas.labels import LABELS
+from moodreel.tasks.sound import Samples
+
+# folders and corpora name the same expression differently; what is named otherwise lies outside the seven
+SPELLINGS = {
+    "anger": "angry",
+    "fearful": "fear",
+    "happiness": "happy",
+    "sadness": "sad",
+    "surprised": "surprise",
+}
+_AUDIO = {".wav", ".flac", ".ogg", ".mp3"}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledClips:
+    """Speech with labels.
+
+    Attributes:
+        sounds: n arrays (num_samples,) float32 of 16 kHz mono.
+        labels: (n,) int64 index into LABELS.
+        corpora: (n,) names of the files or folders that they come from.
+        speakers: (n,) names, each with its corpus before it, so that none occurs in two; "" where nobody is named.
+        sexes: (n,) "female", "male", or "" where it is not said.
+        num_skipped: clips left out because their label is not one of the seven.
+    """
+
+    sounds: list[Samples]
+    labels: NDArray[np.int64]
+    corpora: NDArray[np.str_]
+    speakers: NDArray[np.str_]
+    sexes: NDArray[np.str_]
+    num_skipped: int
+
+    def __post_init__(self) -> None:
+        n = len(self.sounds)
+        got = {self.labels.shape, self.corpora.shape, self.speakers.shape, self.sexes.shape}
+        if got != {(n,)}:
+            raise ValueError(f"expected {n} of everything; got the shapes {sorted(got)}")
+
+    @property
+    def is_copy(self) -> NDArray[np.bool_]:
+        """(n,) bool: none is known to be among the training data too."""
+        return np.zeros(len(self.labels), np.bool_)
+
+
+def read_labelled_clips(source: Path) -> LabelledClips:
+    """Read sounds and labels; every sound is decoded, averaged to mono and resampled to 16 kHz.
+
+    Args:
+        source: Parquet with `flac`, `label7` (NULL lies outside the seven) and perhaps `speaker` and `sex`; a folder
+            of such files, one a corpus; or a folder of folders named by label with audio files.
+
+    Raises:
+        ValueError: nothing usable is there, or a sound is broken.
+    """
+    if not source.exists():
+        raise ValueError(f"{source}: no such file or folder")
+    tables = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+    rows = [row for table in tables for row in _table_rows(table)] if tables else _folder_rows(source)
+    usable = [row for row in rows if row.label in LABELS]
+    if not usable:
+        raise ValueError(f"{source} holds no clip labelled with one of {', '.join(LABELS)}")
+    return LabelledClips(
+        sounds=[_decode(row) for row in usable],
+        labels=np.array([LABELS.index(row.label) for row in usable], np.int64),
+        corpora=np.array([row.corpus for row in usable]),
+        speakers=np.array([f"{row.corpus} {row.speaker}" if row.speaker else "" for row in usable]),
+        sexes=np.array([row.sex for row in usable]),
+        num_skipped=len(rows) - len(usable),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    origin: str  # where a user finds it
+    sound: bytes
+    label: str
+    corpus: str
+    speaker: str = ""
+    sex: str = ""
+
+
+def _table_rows(source: Path) -> list[_Row]:
+    try:
+        table = pq.read_table(source)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{source} is no Parquet file: {error}") from error
+    if not {"flac", "label7"} <= set(table.column_names):
+        raise ValueError(f"{source} needs the columns flac and label7; it has {', '.join(table.column_names)}")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return [
+        _Row(
+            origin=f"{source}, row {number} (the first is 0)",
+            sound=row["flac"] or b"",
+            label=row["label7"] or "",
+            corpus=source.stem,
+            speaker=str(row.get("speaker") or ""),
+            sex=str(row.get("sex") or ""),
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+def _folder_rows(source: Path) -> list[_Row]:
+    files = sorted(path for path in source.glob("*/*") if path.suffix.lower() in _AUDIO)
+    names = [path.parent.name.lower() for path in files]
+    return [
+        _Row(str(path), path.read_bytes(), SPELLINGS.get(name, name), source.resolve().name)
+        for path, name in zip(files, names, strict=True)
+    ]
+
+
+def _decode(row: _Row) -> Samples:
+    try:
+        values, rate_hz = soundfile.read(io.BytesIO(row.sound), dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise ValueError(f"{row.origin}: the sound can't be decoded ({error.error_string})") from error
+    mono = values.mean(axis=1)
+    samples: Samples = mono if rate_hz == SAMPLE_RATE_HZ else soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, "VHQ")
+    if len(samples) == 0:
+        raise ValueError(f"{row.origin}: the sound is empty")
+    return samples.clip(-1, 1)
+
+
+def refuse_missing_labels(clips: LabelledClips, source: Path) -> None:
+    """Check that a network can learn all seven from these clips.
+
+    Raises:
+        ValueError: a label has no clip.
+    """
+    missing = [label for i, label in enumerate(LABELS) if not (clips.labels == i).any()]
+    if missing:
+        raise ValueError(f"{source} has no clip of {', '.join(missing)}; all seven are needed")
+
+
+def digest_clips(clips: LabelledClips) -> str:
+    """Return the BLAKE3 of sounds, labels and speakers, hex."""
+    digest = blake3()
+    for samples in clips.sounds:
+        digest.update(len(samples).to_bytes(8, "little"))
+        digest.update(samples.tobytes())
+    digest.update(repr((clips.labels.tolist(), clips.speakers.tolist(), clips.sexes.tolist())).encode())
+    return digest.hexdigest()
