@@ -186,6 +186,8 @@ def evaluate(
     if folds is not None:
         if folds != "speaker":
             raise ValueError(f"--folds {folds}: only speaker is known")
+        if split or as_ or output:
+            raise ValueError("--split, --as and -o have no meaning with --folds: leave them out")
         run_folds(model.split(","), data, runs, as_json=as_json)
         return
     if as_ not in (None, "grey48"):

@@ -50,7 +50,7 @@ def reproduce_comparison(data: Path, out: Path, *, num_epochs: int | None, resum
     num_epochs = num_epochs or budget.NUM_EPOCHS
     train, test = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
     learning, held_out = hold_out(train)
-    refuse_missing_classes(learning, data)
+    refuse_missing_classes(learning.labels, data)
     configs = {name: comparison_config(name, num_epochs) for name in METHODS}
     runs = _identify(out, configs, digest_faces(learning, held_out), resume)
     measured = {}
@@ -96,7 +96,7 @@ def reproduce_optimizers(data: Path, out: Path, *, num_epochs: int | None, resum
     learning, held_out = hold_out(read_labelled_faces(data, "train"))
     learning = draw_faces(learning, optimizers.NUM_FACES)
     held_out = draw_faces(held_out, optimizers.NUM_VALIDATION_FACES)
-    refuse_missing_classes(learning, data)
+    refuse_missing_classes(learning.labels, data)
     names = optimizers.PEAK_RATES
     configs: dict[str, TrainingConfig] = {name: optimizer_config(name, num_epochs) for name in names}
     runs = _identify(out, configs, digest_faces(learning, held_out), resume)

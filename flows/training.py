@@ -37,7 +37,7 @@ def run_training(recipe: str, data: Path, out: Path, *, warehouse: Path, resume:
         train_voice(recipe, config, data, out, warehouse=warehouse, resume=resume, init=init)
         return
     train, held_out = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
-    refuse_missing_classes(train, data)
+    refuse_missing_classes(train.labels, data)
     if init is not None:
         load_weights(init)  # what is no weights is refused before anything is written
     identity = identify_run(out, config, digest_faces(train, held_out), resume)
@@ -71,7 +71,7 @@ def search_rate(recipe: str, data: Path, out: Path, *, init: Path | None) -> Non
         examples = read_voices(recipe, config, data, out)
     else:
         train = read_labelled_faces(data, "train")
-        refuse_missing_classes(train, data)
+        refuse_missing_classes(train.labels, data)
         examples = _read(recipe, train, config, out)
     with progress.steps(f"{recipe}: rates") as (done, _):
         search = find_rate(config, examples, init=init, on_step=done)

@@ -32,11 +32,12 @@ from moodreel.tasks.learning.clip_examples import (
     plain_examples,
     read_clip_rows,
 )
-from moodreel.tasks.learning.clips import LabelledClips, digest_clips, read_labelled_clips, refuse_missing_labels
+from moodreel.tasks.learning.clips import LabelledClips, digest_clips, read_labelled_clips
 from moodreel.tasks.learning.examples import Examples, VectorExamples
 from moodreel.tasks.learning.export import export_model
 from moodreel.tasks.learning.folds import Fold, VoiceScores, cross_validate, score_corpora, speaker_folds
 from moodreel.tasks.learning.identity import identify_run
+from moodreel.tasks.learning.labelled import refuse_missing_classes
 from moodreel.tasks.learning.recipes import RECIPES
 from moodreel.tasks.learning.train import EpochMetrics, Trained, predict, train_classifier
 
@@ -61,7 +62,7 @@ def train_voice(
         FloatingPointError: a run diverged; its folder keeps its last whole epoch.
     """
     clips = read_labelled_clips(data)
-    refuse_missing_labels(clips, data)
+    refuse_missing_classes(clips.labels, data, "clip")
     if init is not None:
         load_weights(init)
     identity = identify_run(out, config, digest_clips(clips), resume)
@@ -89,7 +90,7 @@ def read_voices(recipe: str, config: TrainingConfig, data: Path, out: Path) -> E
         ValueError: the data can't be used.
     """
     clips = read_labelled_clips(data)
-    refuse_missing_labels(clips, data)
+    refuse_missing_classes(clips.labels, data, "clip")
     return _learning(_rows(recipe, clips, config, out), clips, np.arange(len(clips.labels)), config)
 
 

@@ -139,17 +139,6 @@ def _decode(row: _Row) -> Samples:
     return samples.clip(-1, 1)
 
 
-def refuse_missing_labels(clips: LabelledClips, source: Path) -> None:
-    """Check that a network can learn all seven from these clips.
-
-    Raises:
-        ValueError: a label has no clip.
-    """
-    missing = [label for i, label in enumerate(LABELS) if not (clips.labels == i).any()]
-    if missing:
-        raise ValueError(f"{source} has no clip of {', '.join(missing)}; all seven are needed")
-
-
 def digest_clips(clips: LabelledClips) -> str:
     """Return the BLAKE3 of sounds, labels and speakers, hex."""
     digest = blake3()

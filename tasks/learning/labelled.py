@@ -75,15 +75,15 @@ def read_labelled_faces(source: Path, split: str | None = None) -> LabelledFaces
     )
 
 
-def refuse_missing_classes(faces: LabelledFaces, source: Path) -> None:
-    """Check that a network can learn all seven from these pictures.
+def refuse_missing_classes(labels: NDArray[np.int64], source: Path, kind: str = "training picture") -> None:
+    """Check that a network can learn all seven from these (n,) labels.
 
     Raises:
-        ValueError: a label has no picture.
+        ValueError: a label has no example.
     """
-    missing = [label for i, label in enumerate(LABELS) if not (faces.labels == i).any()]
+    missing = [label for i, label in enumerate(LABELS) if not (labels == i).any()]
     if missing:
-        raise ValueError(f"{source} has no training picture of {', '.join(missing)}; all seven are needed")
+        raise ValueError(f"{source} has no {kind} of {', '.join(missing)}; all seven are needed")
 
 
 def decode_grey(images: list[bytes], side_px: int) -> NDArray[np.uint8]:

@@ -109,6 +109,7 @@ def test_trained_weights_are_a_model_that_hears_windows(data: Path, moodreel: An
     [
         (("evaluate", "small-vgg", "--folds", "speaker"), "no voice recipe 'small-vgg'; there are: gan-sgdma-voice"),
         (("evaluate", "linear-svm", "--folds", "clip"), "only speaker is known"),
+        (("evaluate", "linear-svm", "--folds", "speaker", "--split", "x"), "no meaning with --folds"),
         (("evaluate", "linear-svm"), "no model 'linear-svm'"),
     ],
 )

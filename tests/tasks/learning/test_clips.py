@@ -8,7 +8,8 @@ import pytest
 from speech import coded, pitch_hz, speech_clips, tone, voice, write_speech
 
 from moodreel.schemas.labels import LABELS
-from moodreel.tasks.learning.clips import LabelledClips, digest_clips, read_labelled_clips, refuse_missing_labels
+from moodreel.tasks.learning.clips import LabelledClips, digest_clips, read_labelled_clips
+from moodreel.tasks.learning.labelled import refuse_missing_classes
 from moodreel.tasks.sound import Samples
 
 
@@ -142,9 +143,9 @@ def test_clips_have_as_many_of_everything() -> None:
 
 
 def test_learning_wants_all_seven() -> None:
-    refuse_missing_labels(speech_clips(range(7)), Path("a"))
+    refuse_missing_classes(speech_clips(range(7)).labels, Path("a"), "clip")
     with pytest.raises(ValueError, match="a has no clip of disgust, surprise; all seven are needed"):
-        refuse_missing_labels(speech_clips([0, 2, 3, 4, 6]), Path("a"))
+        refuse_missing_classes(speech_clips([0, 2, 3, 4, 6]).labels, Path("a"), "clip")
 
 
 def test_the_digest_changes_with_sounds_labels_speakers_and_sexes() -> None:

@@ -98,9 +98,9 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
 
 
 def test_learning_wants_all_seven() -> None:
-    refuse_missing_classes(labelled(range(7)), Path("a"))
+    refuse_missing_classes(labelled(range(7)).labels, Path("a"))
     with pytest.raises(ValueError, match="no training picture of disgust, surprise"):
-        refuse_missing_classes(labelled([0, 2, 3, 4, 6]), Path("a"))
+        refuse_missing_classes(labelled([0, 2, 3, 4, 6]).labels, Path("a"))
 
 
 @pytest.mark.needs_shared
