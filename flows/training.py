@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moodreel.flows import progress
-from moodreel.flows.training_facts import FACES, VERSION, describe_run
+from moodreel.flows.training_facts import FACES, describe_run
 from moodreel.flows.training_record import RecordedRun
 from moodreel.flows.voice_training import read_voices, train_voice
 from moodreel.models.packing import load_weights
@@ -117,13 +117,14 @@ def _facts(
         "ece": calibration.ece,
         "ece_uncalibrated": calibration.ece_uncalibrated,
     }
+    runs = describe_run(recipe, data, init, history)
     return {
         **FACES,
-        "version": VERSION,
+        "version": str(len(runs)),
         "temperature": round(calibration.temperature, 4),
         "metrics": {f"public_test_{name}": round(value, 4) for name, value in metrics.items() if value is not None},
         "measured_with": f"moodreel evaluate {recipe} --data {data.name} --split public_test",
-        "training": describe_run(recipe, data, init, history),
+        "training": runs,
         "per_class": {
             label: {name: round(row[name] or 0.0, 4) for name in ("precision", "recall", "f1")}
             for label, row in scores.per_class.items()

@@ -12,7 +12,6 @@ from moodreel.models.registry import REGISTERED, read_manifest
 from moodreel.schemas.manifest import TrainingRun
 from moodreel.tasks.learning.train import EpochMetrics
 
-VERSION: Final = "1"
 FACES: Final[dict[str, Any]] = {  # of whatever learnt from FER2013
     "licence": "research use: the pictures of FER2013 belong to their photographers",
     "trained_on": "FER2013 train, FER+ votes as soft labels",

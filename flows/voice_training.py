@@ -15,7 +15,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from moodreel.flows import progress
-from moodreel.flows.training_facts import VERSION, VOICES, describe_run
+from moodreel.flows.training_facts import VOICES, describe_run
 from moodreel.flows.training_record import RecordedRun
 from moodreel.models.packing import load_weights
 from moodreel.schemas.config import SoundConfig
@@ -76,6 +76,7 @@ def train_voice(
         facts["input"] = _describe_input(config, len(learning.labels))
         facts["measured_with"] = f"moodreel evaluate {recipe} --folds speaker --data {data.name}"
         facts["training"] = describe_run(recipe, data, init, trained.history)
+        facts["version"] = str(len(facts["training"]))
         return export_model(trained.network, config, recipe, out, **facts)
 
     run = RecordedRun(recipe, data, out, warehouse, identity, init)
@@ -203,7 +204,6 @@ def _facts(
     }
     return {
         **VOICES,
-        "version": VERSION,
         "temperature": round(calibration.temperature, 4),
         "metrics": {name: round(value, 4) for name, value in metrics.items()},
         "speakers": sorted(set(clips.speakers.tolist())),
