@@ -59,7 +59,6 @@ class Augmentation(_Frozen):
     brightness_share: Share = 0.2
     flip_probability: Share = 0.5
     erase_probability: Share = 0.25
-    mix_share: Share = 0.0  # of the batch whose pictures and targets are mixed in pairs (mixup)
 
 
 class Distillation(_Frozen):
@@ -141,6 +140,7 @@ class TrainingConfig(_Frozen):
     gradient_norm: Rate | None = None  # gradients longer than this are shortened to it
     class_balance: Literal["none", "weights", "sampling"] = "none"
     vote_share: Share = 0.3  # of the target that the FER+ votes give; the rest is the label
+    mix_share: Share = 0.0  # of each batch whose inputs and targets are mixed in pairs (mixup)
     drop_rate: Share = 0.2
     seed: int = 0
     augmentation: Augmentation = Augmentation()
@@ -155,8 +155,8 @@ class TrainingConfig(_Frozen):
             raise ValueError("frozen_epochs must be fewer than num_epochs: the rest of the network has to learn too")
         if self.adversarial and self.frozen_epochs:
             raise ValueError("frozen_epochs has no place in adversarial training: leave one of them out")
-        if self.deep and (self.distillation or self.augmentation.mix_share):
-            raise ValueError("distillation and mix_share need pictures, which deep features replace: leave them out")
+        if self.deep and self.distillation:
+            raise ValueError("distillation needs pictures, which deep features replace: leave one of them out")
         if self.sound and (self.deep or self.distillation):
             raise ValueError("deep and distillation belong to faces, sound to speech: leave one of them out")
         return self

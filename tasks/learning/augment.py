@@ -43,19 +43,6 @@ def augment_faces(images: Tensor, side_px: int, settings: Augmentation, generato
     return _erase(_crop_padded(bright, settings.crop_pad_px, generator), settings.erase_probability, generator)
 
 
-def mix_pairs(images: Tensor, targets: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mix the first `share` of a batch with the batch in reverse, pictures and targets alike (arXiv 1710.09412)."""
-    count = round(share * len(images))
-    if count == 0:
-        return images, targets
-    own = torch.rand(len(images), generator=generator)
-    own[count:] = 1.0
-    weight = own.view(-1, 1, 1, 1)
-    mixed = weight * images + (1 - weight) * images.flip(0)
-    weight = own.view(-1, 1)
-    return mixed, weight * targets + (1 - weight) * targets.flip(0)
-
-
 def _crop_padded(images: Tensor, pad_px: int, generator: torch.Generator) -> Tensor:
     """Pad with black and cut the old size out at a random place."""
     if pad_px == 0:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moodreel.schemas.labels import NUM_LABELS
 from moodreel.schemas.training import TrainingConfig
-from moodreel.tasks.learning.augment import augment_faces, mix_pairs
+from moodreel.tasks.learning.augment import augment_faces
 from moodreel.tasks.learning.labelled import LabelledFaces, decode_grey
 
 
@@ -24,6 +24,15 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
         return Batch(self.inputs.to(device), self.targets.to(device))
+
+    def mixed(self, share: float, generator: torch.Generator) -> "Batch":
+        """Mix the first `share` of the batch with the batch in reverse, inputs and targets alike (arXiv 1710.09412)."""
+        count = round(share * len(self.targets))
+        if count == 0:
+            return self
+        own = torch.rand(len(self.targets), generator=generator)
+        own[count:] = 1.0
+        return Batch(_mix(self.inputs, own), _mix(self.targets, own))
 
 
 class Examples(Protocol):
@@ -53,8 +62,7 @@ class FaceExamples:
         """See `Examples`."""
         config = self._config
         images = augment_faces(self._grey(chosen.numpy()), config.input_px, config.augmentation, generator)
-        images, targets = mix_pairs(images, self._targets[chosen], config.augmentation.mix_share, generator)
-        return Batch(_three_channels(images), targets)
+        return Batch(_three_channels(images), self._targets[chosen])
 
     def plain(self, chosen: slice) -> Tensor:
         """See `Examples`."""
@@ -101,6 +109,12 @@ def class_weights(labels: NDArray[np.int64]) -> Tensor:
     """Return (7,) float32, inverse to how often a class occurs; 0 for a class without examples."""
     counts = torch.from_numpy(np.bincount(labels, minlength=NUM_LABELS)).float()
     return torch.where(counts > 0, len(labels) / (counts.clamp_min(1) * (counts > 0).sum()), 0.0)
+
+
+def _mix(values: Tensor, own: Tensor) -> Tensor:
+    """Mix (n, ...) values with themselves in reverse; `own` (n,) is what each keeps of itself."""
+    share = own.view(-1, *[1] * (values.ndim - 1))
+    return share * values + (1 - share) * values.flip(0)
 
 
 def _three_channels(images: Tensor) -> Tensor:

@@ -74,7 +74,8 @@ def find_rate(
     for rate in rates:
         if len(order) < config.batch_size:
             order = epoch_order(train.labels, config.class_balance == "sampling", generator)
-        batch, order = train.draw(order[: config.batch_size], generator), order[config.batch_size :]
+        chosen, order = order[: config.batch_size], order[config.batch_size :]
+        batch = train.draw(chosen, generator).mixed(config.mix_share, generator)
         try:
             losses.append(objective.step(batch, rate)["class"])
         except FloatingPointError:

@@ -104,7 +104,8 @@ def train_classifier(
         objective.begin_epoch(epoch < config.frozen_epochs)
         totals: dict[str, float] = {}
         for step in range(steps_per_epoch):
-            batch = train.draw(order[step * config.batch_size : (step + 1) * config.batch_size], generator)
+            chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
+            batch = train.draw(chosen, generator).mixed(config.mix_share, generator)
             rate = rate_at(config.schedule, epoch * steps_per_epoch + step, num_steps, accuracies)
             for name, loss in objective.step(batch, rate).items():
                 totals[name] = totals.get(name, 0.0) + loss

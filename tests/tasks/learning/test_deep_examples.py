@@ -122,12 +122,11 @@ def test_a_model_that_has_no_features_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    "setting", [{"distillation": Distillation(teachers=("a",))}, {"augmentation": Augmentation(mix_share=0.5)}]
-)
-def test_what_needs_pictures_is_refused_beside_deep_features(setting: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="need pictures"):
-        TrainingConfig.model_validate(RECIPES["gan-sgdma-deep"]().model_dump() | setting)
+def test_teachers_are_refused_beside_deep_features() -> None:
+    with pytest.raises(ValueError, match="needs pictures"):
+        TrainingConfig.model_validate(
+            RECIPES["gan-sgdma-deep"]().model_dump() | {"distillation": Distillation(teachers=("a",))}
+        )
 
 
 def test_the_recipes_are_those_of_one_frame_and_of_several() -> None:

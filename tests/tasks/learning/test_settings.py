@@ -29,7 +29,7 @@ from moodreel.schemas.training import (
 )
 from moodreel.tasks.learning.clip_examples import learning_examples, read_clip_rows
 from moodreel.tasks.learning.deep_examples import read_examples
-from moodreel.tasks.learning.examples import Examples, FaceExamples, class_weights, epoch_order, soft_targets
+from moodreel.tasks.learning.examples import Batch, Examples, FaceExamples, class_weights, epoch_order, soft_targets
 from moodreel.tasks.learning.labelled import LabelledFaces
 from moodreel.tasks.learning.objective import ClassLoss
 from moodreel.tasks.learning.teachers import Teachers
@@ -60,6 +60,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "gradient_norm": (0.01, {}),
     "class_balance": ("sampling", {}),
     "vote_share": (0.0, {}),
+    "mix_share": (1.0, {}),
     "drop_rate": (0.5, {}),
     "seed": (1, {}),
     "augmentation": (Augmentation(rotation_deg=0.0), {}),
@@ -213,10 +214,16 @@ def test_a_hotter_teacher_is_less_sure() -> None:
     torch.testing.assert_close((cool.log() / 8).softmax(1), hot, atol=1e-4, rtol=0)
 
 
-def test_mixing_reaches_the_drawn_targets() -> None:
-    config = BASE.model_copy(update={"augmentation": Augmentation(mix_share=0.5)})
-    targets = FaceExamples(stripes(14), config).draw(torch.arange(14), torch.Generator().manual_seed(0)).targets
-    assert ((targets > 0).sum(1) == 2).sum() == 6  # the seventh of the first half is mixed with its own label
+@pytest.mark.parametrize("shape", [(8, 3, 4, 4), (8, 5)])
+def test_mixing_changes_the_first_share_of_a_batch_and_its_targets_alike(shape: tuple[int, ...]) -> None:
+    batch = Batch(torch.rand(shape, generator=torch.Generator().manual_seed(0)), torch.eye(8, 7))
+    mixed = batch.mixed(0.5, torch.Generator().manual_seed(1))
+    assert torch.equal(mixed.inputs[4:], batch.inputs[4:]) and torch.equal(mixed.targets[4:], batch.targets[4:])
+    share = mixed.targets[1, 1]
+    assert 0 < share < 1
+    torch.testing.assert_close(mixed.inputs[1], share * batch.inputs[1] + (1 - share) * batch.inputs[6])
+    torch.testing.assert_close(mixed.targets[1], share * batch.targets[1] + (1 - share) * batch.targets[6])
+    assert batch.mixed(0.0, torch.Generator()) is batch
 
 
 def test_source_px_takes_detail_away_and_leaves_the_input_size() -> None:
