@@ -13,7 +13,6 @@ import opensmile
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from silero_vad import load_silero_vad
 
 from moodreel.schemas.config import SAMPLE_RATE_HZ, SoundConfig
 from moodreel.schemas.tables import TABLES
@@ -35,6 +34,9 @@ class SoundAnalyst:
         self.config = config
         # IS10 (Interspeech 2010 paralinguistic challenge, Schuller et al.), 1582 functionals
         self._smile = opensmile.Smile(opensmile.FeatureSet.IS10, opensmile.FeatureLevel.Functionals)
+        # imported here: it sets torch to one thread, as workers want it and a training that imports this file does not
+        from silero_vad import load_silero_vad
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which silero's own loader uses
             self._speech = load_silero_vad()

@@ -186,3 +186,12 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     assert run.code == EXIT_USAGE
     assert says in run.err and len(run.err.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.pt"]
+
+
+def test_a_training_has_all_processors() -> None:
+    # silero-vad takes them all but one when it is imported
+    script = "import moodreel.flows.training, torch; print(torch.get_num_threads())"
+    threads = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"OMP_NUM_THREADS": "3"}, capture_output=True, check=True
+    )
+    assert threads.stdout.strip() == b"3"
