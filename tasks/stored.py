@@ -5,7 +5,6 @@ import pyarrow as pa
 from moodreel.schemas.config import PictureConfig
 from moodreel.tasks.crops import open_crop
 from moodreel.tasks.emotions import EmotionClassifier, emotion_rows
-from moodreel.tasks.voices import VoiceClassifier
 
 
 class StoredFaces:
@@ -28,6 +27,8 @@ class StoredVoices:
     """A voice model on stored features."""
 
     def __init__(self, name: str) -> None:
+        from moodreel.tasks.voices import VoiceClassifier  # it brings torch, which faces do without
+
         self._voice = VoiceClassifier(name)
 
     def rows(self, windows: pa.Table) -> pa.Table:

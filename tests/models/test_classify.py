@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from moodreel.models.inference import BATCH, Classifier, Images, Outputs, classify
+from moodreel.models.inference import BATCH, Classifier, Inputs, Outputs, classify
 from moodreel.models.registry import REGISTERED, read_manifest
 from moodreel.schemas.labels import LABELS, NUM_LABELS
 from moodreel.schemas.manifest import Manifest
@@ -14,7 +14,7 @@ LOGITS = np.array([3.0, 1.0, 0.5, -1.0, 2.0, 0.0, -2.0], np.float32)
 def giving(logits: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Classifier:
     """A network that says the same of every face."""
 
-    def run(images: Images) -> Outputs:
+    def run(images: Inputs) -> Outputs:
         return (np.repeat(logits[None], BATCH, 0),)
 
     return run
