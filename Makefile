@@ -4,7 +4,7 @@ BIN := .venv/bin
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: setup demo test lint wheel-test clean
+.PHONY: setup demo test test-all lint wheel-test bench-nights clean
 
 setup: .venv/ready
 
@@ -22,6 +22,11 @@ test: export OMP_NUM_THREADS := 1
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
+# those too that take minutes
+test-all: export OMP_NUM_THREADS := 1
+test-all: setup
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow or not slow'
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,6 +40,12 @@ wheel-test: setup
 	$(BIN)/python -m pip wheel --quiet --no-deps -w build/wheel .
 	$(BIN)/python -m pip install --quiet --no-deps --target build/wheel/site build/wheel/*.whl
 	cd build/wheel && PYTHONPATH=site ../../$(BIN)/python -c 'import moodreel.flows.cli as c; assert "wheel" in c.__file__, c.__file__; c.main()' models
+
+bench-nights: export OMP_NUM_THREADS := 1
+bench-nights: setup
+	PYTHONPATH=tests/support $(BIN)/python tests/support/bench_nothing_new.py
+	PYTHONPATH=tests/support $(BIN)/python tests/support/bench_rerun.py
+	PYTHONPATH=tests/support $(BIN)/python tests/support/bench_upkeep.py
 
 clean:
 	rm -rf .venv .cache build demo-data

@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Final, TextIO
 
 import pyarrow as pa
 from rich.console import Console
@@ -12,49 +14,50 @@ from rich.table import Table
 
 from moodreel.flows.night import RunSummary
 from moodreel.models.card import card
-from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
+from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest, registered
+from moodreel.schemas.purposes import stated_purpose
+from moodreel.warehouse.ask import TIMEOUT_S, Answer, answering
+from moodreel.warehouse.audit import Action, record_access
+
+_ROW_GROUP_BYTES: Final = 32 * 2**20
 
 
-def write_answer(answer: pa.Table, format: str, output: Path | None) -> None:
-    """Print an answer, or write it whole to a file.
+def write_answer(warehouse: Path, query: str, format: str, output: Path | None, timeout_s: float = TIMEOUT_S) -> None:
+    """Answer a query on standard output or in a file, batch by batch, and record who read.
 
     Raises:
-        ValueError: Parquet is asked for without a file.
+        ValueError: Parquet is asked for without a file, the file lies in the warehouse, or the query is refused.
     """
-    if format == "parquet":
-        if output is None:
-            raise ValueError("--format parquet needs -o FILE")
-        from pyarrow import parquet
-
-        temporary = output.with_name(output.name + ".tmp")
-        parquet.write_table(answer, temporary)
-        os.replace(temporary, output)
-        return
-    if format == "table" and output is None:
-        _print_table(answer)
-        return
-    text = _as_json(answer) if format == "json" else _as_csv(answer)
-    if output is None:
-        sys.stdout.write(text)
-        return
-    temporary = output.with_name(output.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, output)
+    if output is None and format == "parquet":
+        raise ValueError("--format parquet needs -o FILE")
+    if output and output.resolve().is_relative_to(warehouse.resolve()):
+        raise ValueError(f"{output} would lie among the tables in {warehouse}: name a file elsewhere")
+    action: Action = "export" if output else "read"
+    with answering(warehouse, query, timeout_s) as answer:
+        # before the first row leaves: a reading that is cut off is one too
+        entry = record_access(warehouse, action, purpose=stated_purpose(), detail=query)
+        num_rows = _write_file(answer, format, output) if output else _print(answer, format)
+    if entry is not None:
+        record_access(warehouse, action, purpose=stated_purpose(), detail=query, num_rows=num_rows, follows=entry)
 
 
 def show_models(as_json: bool) -> None:
-    """Print every registered model with its accuracy and licence."""
-    manifests = [read_manifest(name) for name in REGISTERED]
+    """Print every registered model with its accuracy and licence, the user's own ones marked as such."""
+    manifests = [read_manifest(name) for name in registered()]
     if as_json:
-        print(
-            json.dumps([manifest.model_dump(mode="json") | {"model_id": manifest.model_id} for manifest in manifests])
-        )
+        rows = [
+            {**each.model_dump(mode="json"), "model_id": each.model_id, "is_own": each.name not in REGISTERED}
+            for each in manifests
+        ]
+        print(json.dumps(rows))
         return
-    console = Console()
+    console = Console(markup=False)  # a user's manifest may hold [brackets]
     for manifest in manifests:
         default = ", used by default" if manifest.name in DEFAULTS[manifest.task] else ""
-        measured = ", ".join(f"{name} {value:.4f}" for name, value in manifest.metrics.items())
-        console.print(f"[bold]{manifest.name}[/bold] version {manifest.version} ({manifest.task}{default})")
+        own = "" if manifest.name in REGISTERED else ", your own"
+        measured = ", ".join(f"{name} {value:.4f}" for name, value in manifest.metrics.items()) or "nothing"
+        console.print(manifest.name, style="bold", end=" ")
+        console.print(f"version {manifest.version} ({manifest.task}{default}{own})")
         console.print(f"  measured    {measured}\n              by {manifest.measured_with}", soft_wrap=True)
         if manifest.num_features:
             console.print(f"  features    {manifest.num_features} a face, stored by run --features")
@@ -64,7 +67,7 @@ def show_models(as_json: bool) -> None:
 
 
 def write_cards(folder: Path) -> None:
-    """Write every registered model's card as NAME.md."""
+    """Write every shipped model's card as NAME.md."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in REGISTERED:
         temporary = folder / f"{name}.md.tmp"
@@ -102,19 +105,81 @@ def show_rerun(summary: RunSummary) -> None:
     )
 
 
-def _print_table(answer: pa.Table) -> None:
-    table = Table(*answer.schema.names)
-    for row in answer.to_pylist():
+def _write_file(answer: Answer, format: str, path: Path) -> int:
+    """Write all rows beside `path` and only then give them its name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if format == "parquet":
+            num_rows = _write_parquet(answer, temporary)
+        else:
+            with temporary.open("w", encoding="utf-8", newline="") as text:
+                num_rows = _write_json(answer, text) if format == "json" else _write_csv(answer, text)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return num_rows
+
+
+def _print(answer: Answer, format: str) -> int:
+    if format == "json":
+        return _write_json(answer, sys.stdout)
+    if format == "csv":
+        return _write_csv(answer, sys.stdout)
+    table, num_rows = Table(*answer.schema.names), 0
+    for row in _rows(answer):
         table.add_row(*["" if value is None else _short(value) for value in row.values()])
+        num_rows += 1
     Console(soft_wrap=not sys.stdout.isatty()).print(table, markup=False)
+    return num_rows
+
+
+def _write_parquet(answer: Answer, path: Path) -> int:
+    """Write row groups of some size: each batch as one would make a file that is slow to read."""
+    from pyarrow import parquet
+
+    num_rows, held = 0, list[pa.RecordBatch]()
+    with parquet.ParquetWriter(path, answer.schema) as writer:
+        for batch in answer.batches:
+            held.append(batch)
+            num_rows += batch.num_rows
+            if sum(part.nbytes for part in held) > _ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(held))
+                held.clear()
+        if held:
+            writer.write_table(pa.Table.from_batches(held))
+    return num_rows
+
+
+def _write_json(answer: Answer, text: TextIO) -> int:
+    num_rows = 0
+    for row in _rows(answer):
+        text.write("[" if num_rows == 0 else ", ")
+        text.write(json.dumps(row, default=_json_value, ensure_ascii=False))
+        num_rows += 1
+    text.write("]\n" if num_rows else "[]\n")
+    return num_rows
+
+
+def _write_csv(answer: Answer, text: TextIO) -> int:
+    import csv
+
+    writer, num_rows = csv.writer(text, lineterminator="\n"), 0
+    writer.writerow(answer.schema.names)
+    for row in _rows(answer):
+        writer.writerow(row.values())
+        num_rows += 1
+    return num_rows
+
+
+def _rows(answer: Answer) -> Iterator[dict[str, object]]:
+    for batch in answer.batches:
+        yield from batch.to_pylist()
 
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _as_json(answer: pa.Table) -> str:
-    return json.dumps(answer.to_pylist(), default=_json_value, ensure_ascii=False) + "\n"
 
 
 def _json_value(value: object) -> object:
@@ -123,14 +188,3 @@ def _json_value(value: object) -> object:
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
-
-
-def _as_csv(answer: pa.Table) -> str:
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(answer.schema.names)
-    writer.writerows(row.values() for row in answer.to_pylist())
-    return text.getvalue()

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from moodreel.schemas.purposes import Ground
+
 EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 1, 2, 3
 
 app = typer.Typer(
@@ -20,6 +22,8 @@ app = typer.Typer(
 )
 Warehouse = Annotated[Path, typer.Option(help="Folder of the tables.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Purpose = Annotated[str | None, typer.Option(help="What it is for; by default what MOODREEL_PURPOSE says.")]
+LawfulGround = Annotated[Ground | None, typer.Option("--exception", help="Why it is lawful at work or in education.")]
 
 
 class Format(StrEnum):
@@ -36,6 +40,13 @@ class Decoder(StrEnum):
 
     PYAV = "pyav"
     DECORD = "decord"
+
+
+class Language(StrEnum):
+    """What `notice` speaks."""
+
+    ENGLISH = "en"
+    GERMAN = "de"
 
 
 class Experiment(StrEnum):
@@ -62,7 +73,8 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Ray actors; 0 works in this process. Default: one a processor.")
     ] = None,
-    purpose: Annotated[str | None, typer.Option(help="What the run is for; kept in the table runs.")] = None,
+    purpose: Purpose = None,
+    exception: LawfulGround = None,
     as_json: AsJson = False,
 ) -> None:
     """Analyse what is new in FOLDER and commit it to the warehouse."""
@@ -80,11 +92,13 @@ def run(
         audio=not no_audio,
         workers=workers,
         purpose=purpose,
+        exception=exception,
     )
     with redirect_stdout(sys.stderr):  # Ray prints what becomes of its workers
         report = run_night(request)
     if as_json:
         print(json.dumps(report.summary.as_dict()))
+        print(*report.notes, sep="\n", end="\n" if report.notes else "", file=sys.stderr)
     else:
         report.show()
     if report.summary.counts.num_failed:
@@ -95,13 +109,15 @@ def run(
 def rerun(
     models: Annotated[str, typer.Option(help="Models by name, with commas; see `moodreel models`.")],
     warehouse: Warehouse = DEFAULT_WAREHOUSE,
+    purpose: Purpose = None,
+    exception: LawfulGround = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify what earlier runs stored, faces or sound, with other models; no video is opened."""
     from moodreel.flows.answers import show_rerun
     from moodreel.flows.rerun import rerun_models
 
-    summary = rerun_models([name for name in models.split(",") if name], warehouse)
+    summary = rerun_models([name for name in models.split(",") if name], warehouse, purpose, exception)
     if as_json:
         print(json.dumps(summary.as_dict()))
     else:
@@ -116,26 +132,128 @@ def sql(
     warehouse: Warehouse = DEFAULT_WAREHOUSE,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.TABLE,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write instead of printing.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which the query is given up.")] = 300.0,
 ) -> None:
-    """Ask the warehouse in SQL, read-only."""
+    """Ask the warehouse in SQL, read-only; who asked what is kept in its audit.sqlite."""
     from moodreel.flows.answers import write_answer
-    from moodreel.warehouse.ask import ask
 
-    write_answer(ask(warehouse, query), format.value, output)
+    write_answer(warehouse, query, format.value, output, timeout)
 
 
 @app.command()
-def models(
-    as_json: AsJson = False,
-    cards: Annotated[Path | None, typer.Option(help="Write the models' cards into this folder instead.")] = None,
+def notice(
+    language: Annotated[Language, typer.Option(help="Language of the text.")] = Language.ENGLISH,
+    controller: Annotated[str | None, typer.Option(help="Who is responsible: name and address.")] = None,
+    purpose: Purpose = None,
+    exception: LawfulGround = None,
 ) -> None:
-    """Say what is registered, how accurate it is and under which licence."""
+    """Print the notice that people on camera must get; what you have to fill in stands in [square brackets]."""
+    from moodreel.flows.notice import notice_text
+
+    print(notice_text(language.value, controller, purpose, exception))
+
+
+models_app = typer.Typer(add_completion=False)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback(invoke_without_command=True)
+def models(
+    context: typer.Context,
+    as_json: AsJson = False,
+    cards: Annotated[
+        Path | None, typer.Option(help="Write the shipped models' cards into this folder instead.")
+    ] = None,
+) -> None:
+    """Say what is registered, how accurate it is and under which licence; `add` registers your own."""
+    if context.invoked_subcommand:
+        if as_json or cards:
+            raise ValueError("--json and --cards have no meaning with `models add`: leave them out")
+        return
     from moodreel.flows.answers import show_models, write_cards
 
     if cards is None:
         show_models(as_json)
     else:
         write_cards(cards)
+
+
+@models_app.command("add")
+def add_own_model(
+    manifest: Annotated[Path, typer.Argument(help="TOML; the weights, safetensors or ONNX, lie beside it.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace your other model of that name.")] = False,
+) -> None:
+    """Register a model of your own, after a trial; `run`, `rerun` and `evaluate` then know its name."""
+    from moodreel.flows.own_models import add_model
+
+    add_model(manifest, force=force)
+
+
+failures_app = typer.Typer(add_completion=False)
+app.add_typer(failures_app, name="failures")
+
+
+@failures_app.callback(invoke_without_command=True)
+def failures(context: typer.Context, warehouse: Warehouse = DEFAULT_WAREHOUSE, as_json: AsJson = False) -> None:
+    """Say what failed and was not analysed since, by reason; `retry` has it tried again."""
+    if context.invoked_subcommand:
+        if as_json or warehouse != DEFAULT_WAREHOUSE:
+            raise ValueError("--json and --warehouse belong after `failures retry`, or have no meaning there")
+        return
+    from moodreel.flows.failures import show_failures
+
+    show_failures(warehouse, as_json)
+
+
+@failures_app.command("retry")
+def retry_failures(
+    which: Annotated[str | None, typer.Argument(help="A path or a video_id.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Everything that is not tried any more.")] = False,
+    warehouse: Warehouse = DEFAULT_WAREHOUSE,
+) -> None:
+    """Have the next run try again what it would leave alone: quarantined, or failed for good."""
+    from moodreel.flows.failures import retry_failures
+
+    if (which is None) != all_:
+        raise ValueError("name a path or a video_id, or give --all")
+    print(f"{retry_failures(warehouse, which)} to be tried again by the next run")
+
+
+@app.command()
+def maintain(
+    warehouse: Warehouse = DEFAULT_WAREHOUSE,
+    keep_crops_days: Annotated[
+        int | None, typer.Option(min=0, help="Delete the face pictures of videos analysed longer ago. Default: none.")
+    ] = None,
+    keep_snapshots_days: Annotated[
+        int, typer.Option(min=0, help="How far time travel, and rows of settings replaced since, reach back.")
+    ] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Merge small files, expire snapshots and remove what nothing needs; at any time, also beside a run."""
+    from moodreel.flows.upkeep import maintain_warehouse
+
+    report = maintain_warehouse(warehouse, keep_crops_days, keep_snapshots_days)
+    if as_json:
+        print(json.dumps(report.as_dict()))
+    else:
+        report.show()
+
+
+@app.command()
+def erase(
+    subject: Annotated[str, typer.Argument(help="A video_id, a path that was seen, or a person: VIDEO_ID:TRACK_ID.")],
+    warehouse: Warehouse = DEFAULT_WAREHOUSE,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a video or a person from all tables, files and snapshots for good and prove it; not while a run is on."""
+    from moodreel.flows.upkeep import erase_subject
+
+    report = erase_subject(warehouse, subject)
+    if as_json:
+        print(json.dumps(report.as_dict()))
+    else:
+        report.show()
 
 
 @app.command()

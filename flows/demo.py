@@ -16,7 +16,6 @@ from PIL import Image
 from moodreel.flows.answers import write_answer
 from moodreel.flows.run import run_night
 from moodreel.schemas.config import NightRequest
-from moodreel.warehouse.ask import ask
 
 # seven seconds of synthetic speech (espeak-ng), coded as Opus
 SPEECH = Path(__file__).parent / "demo_speech.ogg"
@@ -34,7 +33,7 @@ def main() -> None:
     report = run_night(NightRequest(folder=str(home / "videos"), warehouse=str(home / "warehouse")))
     report.show()
     print(f'\nmoodreel sql "{_QUESTION}" --warehouse {home / "warehouse"}')
-    write_answer(ask(home / "warehouse", _QUESTION), "table", None)
+    write_answer(home / "warehouse", _QUESTION, "table", None)
     if report.summary.counts.num_failed:
         sys.exit(1)
 

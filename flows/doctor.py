@@ -39,9 +39,9 @@ def _versions() -> str:
 
 
 def _weights() -> str:
-    from moodreel.models.registry import REGISTERED, checked_weights, read_manifest
+    from moodreel.models.registry import checked_weights, read_manifest, registered
 
-    return ", ".join(f"{checked_weights(read_manifest(name)).name} matches its manifest" for name in REGISTERED)
+    return ", ".join(f"{checked_weights(read_manifest(name)).name} matches its manifest" for name in registered())
 
 
 def _processor() -> str:

@@ -3,7 +3,8 @@
 import logging
 import time
 import uuid
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -11,24 +12,29 @@ from types import TracebackType
 from moodreel.flows.workers import Workers, start_workers
 from moodreel.models.registry import DEFAULTS, checked_weights, read_manifest
 from moodreel.schemas.config import AnalysisConfig, NightRequest, PictureConfig, SoundConfig
-from moodreel.schemas.reasons import Reason, VideoError
-from moodreel.schemas.values import Outcome, RunCounts, UnitEnd
-from moodreel.tasks.discover import check_unchanged, discover_videos
+from moodreel.schemas.reasons import LEFT, Reason, VideoError
+from moodreel.schemas.values import Outcome, RunCounts, UnitEnd, VideoFile
+from moodreel.tasks.discover import LOOKS_APART_S, check_unchanged, discover_videos
 from moodreel.tasks.plan import VideoWork, plan_videos, wanted_steps
 from moodreel.tasks.units import cut_units
 from moodreel.warehouse.commit import commit_video
 from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.leases import VIDEO, Leases
 from moodreel.warehouse.records import (
+    close_dead_runs,
     committed_steps,
+    committed_steps_of,
     finish_run,
     hopeless_contents,
     known_contents,
+    quarantined_contents,
     record_failure,
     record_sightings,
     register_models,
     start_run,
 )
-from moodreel.warehouse.staging import StagingArea
+from moodreel.warehouse.staging import StagingArea, remove_abandoned
+from moodreel.warehouse.tombstones import erased_among
 
 ATTEMPTS = 3  # for what may be gone a moment later
 BACK_OFF_S = 2.0  # before the second; doubled before the third
@@ -64,7 +70,10 @@ class Tally:
     """What happened to the videos so far."""
 
     analysed: set[str] = field(default_factory=set)  # video ids
+    skipped: set[str] = field(default_factory=set)  # video ids; another run did the work meanwhile
     failed: dict[str, VideoError] = field(default_factory=dict)  # by path
+    left: dict[str, VideoError] = field(default_factory=dict)  # by path; for the next night
+    quarantined: list[str] = field(default_factory=list)  # paths
     video_seconds: float = 0.0
 
 
@@ -100,8 +109,8 @@ def analysis_config(request: NightRequest) -> AnalysisConfig:
 class Night:
     """One run: opened, planned, worked off video by video, and closed whatever happens.
 
-    A kill at any point leaves whole videos in the warehouse, a row in `runs` that says "running", and a staging folder
-    that the next run removes.
+    A kill at any point leaves whole videos in the warehouse, a row in `runs` that says "running", and a staging folder;
+    the next run corrects the one and removes the other. Several runs may work at once: each video is leased.
     """
 
     def __init__(self, request: NightRequest, run_id: str | None = None) -> None:
@@ -125,39 +134,63 @@ class Night:
         self.lake = Lake(Path(request.warehouse))
         self._workers: Workers | None = None
         self._staging: StagingArea | None = None
+        self._aside: dict[str, VideoWork] = {}  # by video id: what another run holds
+        self._looked_at = self._started
 
     def __enter__(self) -> "Night":
-        config = self.request.model_dump_json()
-        start_run(self.lake, self.run_id, "nightly", config, self._code_version, self.request.purpose)
+        with ExitStack() as opened:
+            opened.callback(self.lake.close)
+            self._leases = opened.enter_context(Leases(self.lake, self.run_id))
+            self._leases.take_run(self.run_id)
+            close_dead_runs(self.lake, self._leases)
+            remove_abandoned(self.lake.folder)
+            config = self.request.model_dump_json()
+            start_run(self.lake, self.run_id, "nightly", config, self._code_version, self.request.purpose)
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._workers:
-            self._workers.close()
-        if self._staging:
-            self._staging.close()
-        if kind is None:
-            finish_run(self.lake, self.run_id, "completed", self.counts)
-        else:
-            finish_run(self.lake, self.run_id, "failed", None)
-        self.lake.close()
+        with self._opened:
+            if self._workers:
+                self._workers.close()
+            if self._staging:
+                self._staging.close()
+            if kind is None:
+                finish_run(self.lake, self.run_id, "completed", self.counts)
+            else:
+                finish_run(self.lake, self.run_id, "failed", None)
 
     def plan(self) -> list[VideoWork]:
         """Find the videos and return those with open steps; refused ones become failures."""
         found = discover_videos(Path(self.request.folder), known_contents(self.lake))
-        record_sightings(self.lake, self.run_id, found.files)
+        self._looked_at = time.monotonic()
+        files = self._without_erased(found.files)
+        record_sightings(self.lake, self.run_id, files)
         hopeless = hopeless_contents(self.lake, self._code_version)
+        quarantined = quarantined_contents(self.lake, "nightly")
         for path, error in found.refused:
-            if path not in hopeless:
+            if path in quarantined and path not in hopeless:
+                self.tally.quarantined.append(path)
+            elif path not in hopeless:
                 record_failure(self.lake, self.run_id, path, None, error, attempt=1)
                 self.tally.failed[path] = error
-        planned = plan_videos(found.files, wanted_steps(self.config), committed_steps(self.lake), hopeless)
-        self._num_skipped = planned.num_skipped + len(found.refused) - len(self.tally.failed)
+        planned = plan_videos(files, wanted_steps(self.config), committed_steps(self.lake), hopeless, quarantined)
+        self.tally.quarantined += planned.quarantined
+        self._num_skipped = planned.num_skipped + len(found.files) - len(files)
+        self._num_skipped += len(found.refused) - len(self.tally.failed)
         self._num_ignored = found.num_ignored
         # the largest first: a long video begun last would leave the other workers idle at the end
         return sorted(planned.work, key=lambda work: -work.file.stamp.size_bytes)
+
+    def _without_erased(self, files: list[VideoFile]) -> list[VideoFile]:
+        """Leave out what was erased, before a row names it again."""
+        erased = erased_among(self.lake, {file.video_id for file in files})
+        kept = [file for file in files if file.video_id not in erased]
+        if erased:
+            log.warning("%d files left out: their videos, or people in them, were erased", len(files) - len(kept))
+        return kept
 
     def start_workers(self) -> int:
         """Load the networks; return how many videos may be in work at once."""
@@ -168,13 +201,13 @@ class Night:
         return self._workers.num_workers + (self.request.workers != 0)
 
     def analyse(self, work: VideoWork, attempt: int) -> None:
-        """Take one video along its path, from probing to its commit.
+        """Take one video along its path, from probing to its commit; if another run holds it, put it aside.
 
         Raises:
             VideoError: it can't be analysed; the failure is recorded.
         """
         try:
-            self._analyse(work)
+            self._analyse_leased(work)
         except VideoError as error:
             self._record(work, error, attempt)
             raise
@@ -184,10 +217,38 @@ class Night:
             self._record(work, crash, attempt)
             raise crash from error
 
-    def _analyse(self, work: VideoWork) -> None:
+    def freed(self) -> list[VideoWork]:
+        """Wait for videos that were put aside; return those that nobody holds any more, none if none was put aside."""
+        if not self._aside:
+            return []
+        log.warning("waiting for %d videos that another run works on", len(self._aside))
+        free = self._leases.wait_for_any([VIDEO + video_id for video_id in self._aside])
+        return [self._aside.pop(name.removeprefix(VIDEO)) for name in free]
+
+    def has_put_aside(self, work: VideoWork) -> bool:
+        """Say whether a video waits for another run to let it go."""
+        return work.file.video_id in self._aside
+
+    def _analyse_leased(self, work: VideoWork) -> None:
+        video_id = work.file.video_id
+        if not self._leases.take(VIDEO + video_id):
+            self._aside[video_id] = work
+            return
+        try:
+            # whoever held it before has committed by now what it did
+            steps = work.steps - committed_steps_of(self.lake, video_id)
+            done_here = bool(steps) and self._analyse(replace(work, steps=steps))
+            (self.tally.analysed if done_here else self.tally.skipped).add(video_id)
+            self.tally.failed.pop(work.file.path, None)
+        finally:
+            self._leases.release(VIDEO + video_id)
+
+    def _analyse(self, work: VideoWork) -> bool:
+        """Analyse and commit; say whether there was anything left to commit."""
         from moodreel.tasks.assemble import assemble_video  # numpy and trackers are loaded only where there is work
 
         assert self._workers and self._staging
+        time.sleep(max(0.0, self._looked_at + LOOKS_APART_S - time.monotonic()))
         started = time.monotonic()
         info = self._workers.probe(work.file)
         units = cut_units(work.file, info, work.steps, self.config.picture)
@@ -200,12 +261,12 @@ class Night:
             picture = [end for unit, end in zip(units, ends, strict=True) if unit.segment is not None]
             self._require_frames(work, staged.num_rows("frames"), picture)
             results = assemble_video(work, self.config, staged, picture, sound)
-            commit_video(self.lake, self.run_id, work.file, info, results, time.monotonic() - started)
+            if not commit_video(self.lake, self.run_id, work.file, info, results, time.monotonic() - started):
+                return False
         finally:
             staged.remove()
-        self.tally.analysed.add(work.file.video_id)
-        self.tally.failed.pop(work.file.path, None)
         self.tally.video_seconds += info.duration_s or 0.0
+        return True
 
     def _require_frames(self, work: VideoWork, num_frames: int, picture: list[UnitEnd]) -> None:
         if picture and num_frames == 0:
@@ -213,17 +274,30 @@ class Night:
             raise VideoError(Reason.NO_FRAMES, f"{work.file.path}: {broken}", "picture")
 
     def _record(self, work: VideoWork, error: VideoError, attempt: int) -> None:
-        self.tally.failed[work.file.path] = error
+        self.tally.failed.pop(work.file.path, None)
+        fate = self.tally.left if error.reason in LEFT else self.tally.failed
+        fate[work.file.path] = error
         record_failure(self.lake, self.run_id, work.file.path, work.file.video_id, error, attempt)
 
     @property
     def counts(self) -> RunCounts:
         """The candidates so far by fate."""
-        return RunCounts(len(self.tally.analysed), self._num_skipped, len(self.tally.failed), self._num_ignored)
+        num_skipped = self._num_skipped + len(self.tally.skipped) + len(self.tally.left)
+        return RunCounts(len(self.tally.analysed), num_skipped, len(self.tally.failed), self._num_ignored)
 
     def summary(self) -> "RunSummary":
         """What the run did so far."""
         return RunSummary(self.run_id, self.counts, time.monotonic() - self._started, self.tally.video_seconds)
+
+    def notes(self) -> list[str]:
+        """What the counts don't tell: which videos are left for the next night, and how many are in quarantine."""
+        told = [f"left for the next night: {error.message}" for error in self.tally.left.values()]
+        if self.tally.quarantined:
+            told.append(
+                f"{len(self.tally.quarantined)} not tried after too many failed nights: `moodreel failures` names them,"
+                " `moodreel failures retry` has them tried again"
+            )
+        return told
 
     def closing_rows(self) -> list[dict[str, object]]:
         """Return a row for each video analysed in this run, as its first model sees it."""

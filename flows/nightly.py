@@ -1,11 +1,15 @@
 """The Prefect flow `nightly`: one task a video, retries for what is retryable, an artifact with the night's table."""
 
 import os
+from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
 
 # telemetry would wait for a network that a night may not have
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# a busy machine takes longer than the 20 s that Prefect would wait for its own server
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
@@ -14,14 +18,16 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from moodreel.flows import progress
 from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night
 from moodreel.schemas.config import NightRequest
-from moodreel.schemas.reasons import RETRY_TONIGHT, VideoError
+from moodreel.schemas.reasons import LEFT, RETRY_TONIGHT, VideoError
 from moodreel.tasks.plan import VideoWork
+from moodreel.warehouse.audit import record_access
 
 # `moodreel run` plans before it starts Prefect at all, and hands its opened night over.
 _HANDED_OVER: ContextVar[tuple[Night, list[VideoWork]] | None] = ContextVar("handed_over", default=None)
@@ -38,6 +44,7 @@ def nightly(request: NightRequest) -> dict[str, object]:
     if handed_over:
         return _conduct(*handed_over)
     with Night(request, str(flow_run.get_id()).replace("-", "")) as night:
+        record_access(Path(request.warehouse), "run", purpose=request.purpose, detail=f"run {night.run_id}")
         return _conduct(night, night.plan())
 
 
@@ -61,18 +68,21 @@ def _work_off(night: Night, work: list[VideoWork]) -> None:
     """Keep a few videos in work; a night of 15,000 must not be 15,000 waiting tasks."""
     at_once = night.start_workers()
     video = _video_task(night)
-    runner: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(max_workers=at_once)
+    runner: ThreadPoolTaskRunner[State[None] | None] = ThreadPoolTaskRunner(max_workers=at_once)
     with runner, progress.shown(work) as done:
-        pending: dict[PrefectFuture[None], VideoWork] = {}
-        for item in work:
-            if len(pending) == at_once:
-                done(_first_done(pending))
-            pending[video.with_options(task_run_name=_run_name(item)).submit(item.file.path, item)] = item
-        while pending:
-            done(_first_done(pending))
+        todo = work
+        while todo:
+            pending: dict[PrefectFuture[State[None] | None], VideoWork] = {}
+            for item in todo:
+                if len(pending) == at_once:
+                    _await_one(night, pending, done)
+                pending[video.with_options(task_run_name=_run_name(item)).submit(item.file.path, item)] = item
+            while pending:
+                _await_one(night, pending, done)
+            todo = night.freed()
 
 
-def _video_task(night: Night) -> Task[[str, VideoWork], None]:
+def _video_task(night: Night) -> Task[[str, VideoWork], State[None] | None]:
     @task(
         name="video",
         retries=ATTEMPTS - 1,
@@ -81,9 +91,15 @@ def _video_task(night: Night) -> Task[[str, VideoWork], None]:
         cache_policy=NO_CACHE,  # resume belongs to the warehouse
         persist_result=False,
     )
-    def video(path: str, work: VideoWork) -> None:
+    def video(path: str, work: VideoWork) -> State[None] | None:
         context = TaskRunContext.get()
-        night.analyse(work, attempt=context.task_run.run_count if context else 1)
+        try:
+            night.analyse(work, attempt=context.task_run.run_count if context else 1)
+        except VideoError as error:
+            if error.reason not in LEFT:
+                raise
+            return Completed(name="Left", message=str(error))
+        return Completed(name="Waiting", message="another run holds it") if night.has_put_aside(work) else None
 
     return video
 
@@ -93,9 +109,13 @@ def _is_retryable(task: Task[..., None], run: TaskRun, state: State[None]) -> bo
     return isinstance(error, VideoError) and error.reason in RETRY_TONIGHT
 
 
-def _first_done(pending: dict[PrefectFuture[None], VideoWork]) -> VideoWork:
+def _await_one(
+    night: Night, pending: dict[PrefectFuture[State[None] | None], VideoWork], done: Callable[[VideoWork], None]
+) -> None:
     future = next(as_completed(list(pending)))
-    return pending.pop(future)
+    item = pending.pop(future)
+    if not night.has_put_aside(item):
+        done(item)
 
 
 def _run_name(work: VideoWork) -> str:
@@ -110,5 +130,5 @@ def _publish(night: Night) -> None:
     create_table_artifact(
         key="night",
         table=[*night.closing_rows(), *failed],
-        description=f"Run {night.run_id} over {night.request.folder}",
+        description="\n\n".join([f"Run {night.run_id} over {night.request.folder}", *night.notes()]),
     )

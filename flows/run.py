@@ -4,12 +4,14 @@ import os
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 from moodreel.flows import progress
 from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night, RunSummary
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import RETRY_TONIGHT, VideoError
 from moodreel.tasks.plan import VideoWork
+from moodreel.warehouse.audit import record_access
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,14 @@ class RunReport:
     summary: RunSummary
     rows: list[dict[str, object]]
     failures: dict[str, str]
+    notes: list[str]
 
     def show(self) -> None:
         """Print the closing table."""
         from moodreel.flows.answers import show_closing_table
 
         show_closing_table(self.summary, self.rows, self.failures)
+        print(*self.notes, sep="\n", end="\n" if self.notes else "")
 
 
 def run_night(request: NightRequest) -> RunReport:
@@ -35,6 +39,7 @@ def run_night(request: NightRequest) -> RunReport:
     """
     run_id = uuid.uuid4().hex
     with Night(request, run_id) as night:
+        record_access(Path(request.warehouse), "run", purpose=request.purpose, detail=f"run {run_id}")
         work = night.plan()
         if work and request.workers == 0:
             _work_off(night, work)
@@ -42,7 +47,8 @@ def run_night(request: NightRequest) -> RunReport:
             _through_prefect(night, work)
         summary, rows = night.summary(), night.closing_rows() if work else []
         failures = {path: str(error) for path, error in night.tally.failed.items()}
-    return RunReport(summary, rows, failures)
+        notes = night.notes()
+    return RunReport(summary, rows, failures, notes)
 
 
 def _through_prefect(night: Night, work: list[VideoWork]) -> None:
@@ -56,9 +62,13 @@ def _through_prefect(night: Night, work: list[VideoWork]) -> None:
 def _work_off(night: Night, work: list[VideoWork]) -> None:
     night.start_workers()
     with progress.shown(work) as done:
-        for item in work:
-            _analyse_with_retries(night, item)
-            done(item)
+        todo = work
+        while todo:
+            for item in todo:
+                _analyse_with_retries(night, item)
+                if not night.has_put_aside(item):
+                    done(item)
+            todo = night.freed()
 
 
 def _analyse_with_retries(night: Night, work: VideoWork) -> None:

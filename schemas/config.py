@@ -4,7 +4,9 @@ import hashlib
 from typing import Annotated, Final, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from moodreel.schemas.purposes import Ground, check_purpose, stated_purpose
 
 Positive = Annotated[float, Gt(0.0)]
 Share = Annotated[float, Ge(0.0), Le(1.0)]
@@ -70,4 +72,10 @@ class NightRequest(_Config):
     decoder: Literal["pyav", "decord"] = "pyav"
     audio: bool = True
     workers: Annotated[int, Ge(0), Le(4096)] | None = None  # None: one a processor; 0: in this process, without Ray
-    purpose: str | None = None
+    purpose: Annotated[str | None, AfterValidator(stated_purpose)] = Field(default=None, validate_default=True)
+    exception: Ground | None = None  # why a purpose at work or in education is lawful
+
+    @model_validator(mode="after")
+    def _is_permitted(self) -> "NightRequest":
+        check_purpose(self.purpose, self.exception)
+        return self

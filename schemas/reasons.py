@@ -50,6 +50,8 @@ RETRY_NEXT_NIGHT: Final = RETRY_TONIGHT | {
     Reason.UNSUPPORTED_BY_DECODER,  # the next run may use the other one
     Reason.CRASH,  # a full disk looks like one
 }
+# No failure of the video: somebody is still writing it. It counts as skipped, whenever that happens.
+LEFT: Final = frozenset({Reason.CHANGED})
 
 
 class VideoError(Exception):

@@ -90,7 +90,7 @@ ALL_TABLES: Final = (
     ),
     _table(
         "sightings",
-        "a path seen in a run",
+        "a path seen in a run with content or stamp other than when last seen",
         [
             _VIDEO,
             ("path", TEXT, "absolute"),
@@ -110,13 +110,13 @@ ALL_TABLES: Final = (
             ("flow", TEXT, "nightly or rerun"),
             ("started_at", TIME, "time"),
             ("finished_at", TIME, "NULL while it runs, or if it was killed"),
-            ("state", TEXT, "running, completed or failed"),
+            ("state", TEXT, "running, completed, failed, or crashed: killed, as a later run found"),
             ("purpose", TEXT, "what the run is for, as its user said"),
             ("config", pa.json_(), "all settings"),
             ("code_version", TEXT, "of moodreel"),
             ("num_videos", INT, "candidates: analysed + skipped + failed"),
             ("num_analysed", INT, "videos with a commit in this run"),
-            ("num_skipped", INT, "nothing to do for them"),
+            ("num_skipped", INT, "nothing to do, or left alone: hopeless, in quarantine, erased, still being written"),
             ("num_failed", INT, "they are in failures"),
         ],
         nullable="finished_at purpose num_videos num_analysed num_skipped num_failed",
@@ -138,6 +138,17 @@ ALL_TABLES: Final = (
         ],
         nullable="video_id",
         volatile="run_id attempt failed_at",
+    ),
+    _table(
+        "pardons",
+        "a word that what failed is to be tried again",
+        [
+            ("path", TEXT, "absolute"),
+            ("video_id", TEXT, "NULL if its bytes could not be read"),
+            ("pardoned_at", TIME, "earlier failures neither end nor count"),
+        ],
+        nullable="video_id",
+        volatile="pardoned_at",
     ),
     _table("frames", "a sampled frame, faces or none", [_VIDEO, _CONFIG, _TS, ("num_faces", INT, "faces found")]),
     _table(
@@ -250,6 +261,16 @@ ALL_TABLES: Final = (
             ("seconds", REAL, "of wall time"),
         ],
         volatile="training_id seconds",
+    ),
+    _table(
+        "tombstones",
+        "a video that was erased, whole or a person of it, and is not analysed again",
+        [
+            ("keyed_hash", TEXT, "BLAKE3 of the video_id under the warehouse's own key, hex"),
+            ("scope", TEXT, "video or person"),
+            ("erased_at", TIME, "time"),
+        ],
+        volatile="keyed_hash erased_at",
     ),
 )
 TABLES: Final = {table.name: table for table in ALL_TABLES}

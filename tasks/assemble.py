@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from moodreel.schemas.config import AnalysisConfig
+from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.tables import TABLES
 from moodreel.schemas.values import Outcome, StepKey, StepResult, UnitEnd
 from moodreel.tasks.crops import LOOK_BYTES
@@ -98,6 +99,11 @@ class _FaceIds:
                 columns["track_id"] = pa.array(self._tracks[here], pa.int64())
                 columns["ts_s"] = pa.array(self._ts_s[here], pa.float64())
             yield columns
+        if table != "frames" and first != len(self._ts_s):
+            # a worker that has other weights under the model's name gives its rows under another id
+            counts = f"{first} rows of {table} for {len(self._ts_s)} faces"
+            remedy = f"do all workers have {key.model_id or 'the same version'}?"
+            raise VideoError(Reason.CRASH, f"{self._video_id}: {counts}; {remedy}", "commit")
 
 
 def keyed_reader(table: str, video_id: str, key: StepKey, staged: StagedRows) -> Callable[[], pa.RecordBatchReader]:

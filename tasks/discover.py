@@ -5,12 +5,15 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from blake3 import blake3
 
 from moodreel.schemas.media import MEDIA_EXTENSIONS, SNIFF_BYTES, has_container_signature
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import FileStamp, VideoFile
+
+LOOKS_APART_S: Final = 2.0  # between two looks at a file that tell whether somebody is writing it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,15 @@ def hash_file(path: Path) -> str:
 
 
 def check_unchanged(file: VideoFile) -> None:
-    """Compare a file with its stamp, before decoding and once more before its rows are committed.
+    """Compare a file with its stamp, just before decoding and once more before its rows are committed.
+
+    The run sees to it that at least `LOOKS_APART_S` lie between the stamp and the first comparison.
 
     Raises:
         VideoError: CHANGED, or what `stamp_file` raises.
     """
     if stamp_file(Path(file.path)) != file.stamp:
-        raise VideoError(Reason.CHANGED, f"{file.path} changed during the run; the next night takes it", "discover")
+        raise VideoError(Reason.CHANGED, f"{file.path} is being written; the next night takes it", "discover")
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -18,9 +18,16 @@ class VideoWork:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The work of a run, and how many files need none: done, hopeless, or a copy of another one."""
+    """The work of a run, and which files need none.
+
+    Attributes:
+        work: videos that lack steps.
+        quarantined: paths of those that lack steps and have failed too often to be tried.
+        num_skipped: how many files are done, hopeless, quarantined, or a copy of another one.
+    """
 
     work: list[VideoWork]
+    quarantined: list[str]
     num_skipped: int
 
 
@@ -44,9 +51,11 @@ def plan_videos(
     wanted: Set[StepKey],
     committed: Mapping[str, Collection[StepKey]],
     hopeless: Collection[str],
+    quarantined: Collection[str] = (),
 ) -> Plan:
-    """Leave out what is committed, what can't be done, and all but the first path of each content."""
+    """Leave out what is committed, what can't or may not be tried, and all but the first path of each content."""
     work: list[VideoWork] = []
+    refused: list[str] = []
     planned: set[str] = set()
     num_skipped = 0
     for file in files:
@@ -55,5 +64,9 @@ def plan_videos(
             num_skipped += 1
             continue
         planned.add(file.video_id)
-        work.append(VideoWork(file, missing))
-    return Plan(work, num_skipped)
+        if file.video_id in quarantined:
+            num_skipped += 1
+            refused.append(file.path)
+        else:
+            work.append(VideoWork(file, missing))
+    return Plan(work, refused, num_skipped)

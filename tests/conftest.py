@@ -8,10 +8,12 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # its last words come when pytest has closed the output
 
+os.environ["MOODREEL_MODELS"] = str(Path(__file__).parent / "none")  # no models of the developer's own
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_videos() -> Path:
     return _shared("videos")
 

@@ -27,7 +27,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "videos").mkdir()
     portrait_clip(folder / "videos" / "a.mp4", 1, SPEECH)
     (folder / "videos" / "bad.mp4").touch()
-    run_night(NightRequest(folder=str(folder / "videos"), warehouse=str(folder / "w"), workers=0))
+    models = ("inception-resnet-v2", "small-vgg")
+    run_night(NightRequest(folder=str(folder / "videos"), warehouse=str(folder / "w"), workers=0, models=models))
     return folder / "w"
 
 
@@ -46,6 +47,10 @@ def test_every_command_of_the_readme_exists_with_its_options() -> None:
     assert {name for name, _ in commands} == {
         "run",
         "rerun",
+        "failures",
+        "maintain",
+        "erase",
+        "notice",
         "sql",
         "models",
         "doctor",

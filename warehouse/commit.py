@@ -13,7 +13,7 @@ from moodreel.warehouse.lake import Lake
 
 def commit_video(
     lake: Lake, run_id: str, file: VideoFile, info: VideoInfo, results: Sequence[StepResult], seconds: float
-) -> None:
+) -> bool:
     """Write a video's row, the tables of its steps and the steps, leaving out steps that are there already.
 
     Args:
@@ -23,9 +23,12 @@ def commit_video(
         info: what probing told.
         results: the finished steps.
         seconds: wall time that the video took.
+
+    Returns:
+        Whether anything was left to write: another run may have committed all of it since this one planned.
     """
 
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
+    def work(connection: duckdb.DuckDBPyConnection) -> bool:
         now = datetime.now(UTC)
         if not _count(connection, "videos WHERE video_id = ?", [file.video_id]):
             row = {
@@ -36,14 +39,16 @@ def commit_video(
                 "analysed_at": now,
             }
             append_rows(connection, "videos", [row])
-        _write_steps(connection, run_id, file.video_id, results, seconds, now)
+        return _write_steps(connection, run_id, file.video_id, results, seconds, now)
 
-    lake.transact(work)
+    return lake.transact(work)
 
 
-def commit_steps(lake: Lake, run_id: str, video_id: str, results: Sequence[StepResult], seconds: float) -> None:
+def commit_steps(lake: Lake, run_id: str, video_id: str, results: Sequence[StepResult], seconds: float) -> bool:
     """Write steps of a video that the warehouse knows already; see `commit_video`."""
-    lake.transact(lambda connection: _write_steps(connection, run_id, video_id, results, seconds, datetime.now(UTC)))
+    return lake.transact(
+        lambda connection: _write_steps(connection, run_id, video_id, results, seconds, datetime.now(UTC))
+    )
 
 
 def _write_steps(
@@ -53,10 +58,10 @@ def _write_steps(
     results: Sequence[StepResult],
     seconds: float,
     now: datetime,
-) -> None:
+) -> bool:
+    has_written = False
     for result in results:
         key = [video_id, result.key.step, result.key.config_id, result.key.model_id]
-        # another run may have committed it since this one planned
         same = "video_id = ? AND step = ? AND config_id = ? AND model_id IS NOT DISTINCT FROM ?"
         if _count(connection, f"steps WHERE {same}", key):
             continue
@@ -75,6 +80,8 @@ def _write_steps(
             "committed_at": now,
         }
         append_rows(connection, "steps", [step])
+        has_written = True
+    return has_written
 
 
 def _count(connection: duckdb.DuckDBPyConnection, source: str, values: list[str | None]) -> int:

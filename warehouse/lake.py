@@ -1,8 +1,13 @@
 """Open the lake: DuckLake with a SQLite catalog, one writer connection a process, any number of readers."""
 
+import os
 import random
+import subprocess
+import sys
+import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -17,6 +22,7 @@ from moodreel.warehouse.migrate import migrate
 
 NAME: Final = "lake"
 _ATTEMPTS: Final = 40
+_MAX_SPILL: Final = "8GB"
 _STREAMED_ROWS: Final = 1024  # of crops about 8 MB
 _Result = TypeVar("_Result")
 
@@ -109,14 +115,35 @@ def open_reader(folder: Path) -> duckdb.DuckDBPyConnection:
         raise WarehouseError(f"no warehouse in {folder}: run `moodreel run FOLDER` first or name another --warehouse")
     connection = _connect()
     try:
-        connection.execute(f"ATTACH 'ducklake:sqlite:{_quoted(catalog)}' AS {NAME} (READ_ONLY)")
+        _attach_for_reading(connection, catalog)
     except duckdb.Error as error:
         raise WarehouseError(f"{folder} is no warehouse: {_first_line(error)}") from error
     connection.execute(f"USE {NAME}")
+    # what does not fit into memory: not in the working folder, and not until the disk is full
+    spill = Path(tempfile.gettempdir()) / f"moodreel-spill-{os.getpid()}"
+    connection.execute("SET temp_directory = $folder", {"folder": str(spill)})
+    connection.execute(f"SET max_temp_directory_size = '{_MAX_SPILL}'")
     connection.execute("SET allowed_directories = $folders", {"folders": [f"{folder / 'data'}/"]})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _attach_for_reading(connection: duckdb.DuckDBPyConnection, catalog: Path) -> None:
+    """Attach the catalog, or a copy where SQLite can't make the files that its WAL mode wants beside it."""
+    try:
+        connection.execute(f"ATTACH 'ducklake:sqlite:{_quoted(catalog)}' AS {NAME} (READ_ONLY)")
+    except duckdb.Error:
+        wal = catalog.with_name(f"{catalog.name}-wal")
+        if wal.exists() and wal.stat().st_size:  # commits that are not in the catalog's file yet
+            raise
+        folder = tempfile.TemporaryDirectory(prefix="moodreel-catalog-")
+        weakref.finalize(connection, folder.cleanup)
+        copy = Path(folder.name) / catalog.name
+        # by another process: a second opening of the file in this one would lose DuckDB's locks
+        copying = "import shutil, sys; shutil.copyfile(*sys.argv[1:])"
+        subprocess.run([sys.executable, "-I", "-c", copying, catalog, copy], check=True)
+        connection.execute(f"ATTACH 'ducklake:sqlite:{_quoted(copy)}' AS {NAME} (READ_ONLY)")
 
 
 @cache

@@ -1,20 +1,24 @@
 """Leases: who works on what, for how long; kept in the catalog's own database, since the lake has no primary keys.
 
-A holder that died holds its leases until they expire; one that lives renews them. Two inserts into a table of the lake
-are no conflict, so nothing there could keep two runs from the same video.
+A holder that died holds its leases until they expire, or until somebody on the same machine asks; one that lives renews
+them. Two inserts into a table of the lake are no conflict, so nothing there could keep two runs from the same video.
 """
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
 import duckdb
 
-from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.lake import Lake, WarehouseError
+from moodreel.warehouse.processes import has_died, this_process
 
-LENGTH_S: Final = 120.0  # how long a dead holder keeps others waiting
+LENGTH_S: Final = 120.0  # how long a dead holder on another machine keeps others waiting
+UPKEEP_WAIT_S: Final = 60.0  # how long a run waits for upkeep to end
+_LOOK_S: Final = 0.5  # between two looks at a lease that is waited for
 RUN, VIDEO, UPKEEP = "run:", "video:", "upkeep"  # what names begin with
 _TABLE: Final = "__ducklake_metadata_lake.moodreel_leases"  # DuckLake attaches its catalog under that name
 
@@ -28,7 +32,8 @@ class Leases:
 
     def __init__(self, lake: Lake, holder: str, length_s: float = LENGTH_S) -> None:
         """Make the table if need be."""
-        self._lake, self._holder, self._length_s = lake, holder, length_s
+        self._lake, self._holder, self._length_s = lake, f"{holder}@{this_process()}", length_s
+        self._names: set[str] = set()
         self._ended = threading.Event()
         self._renewal = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
 
@@ -62,39 +67,72 @@ class Leases:
         """
 
         def work(connection: duckdb.DuckDBPyConnection) -> bool:
-            now = time.time()
-            connection.execute(
-                f"DELETE FROM {_TABLE} WHERE expires_at < ? OR (name = ? AND holder = ?)", [now, name, self._holder]
-            )
-            found = connection.execute(f"SELECT name FROM {_TABLE} WHERE holder <> ?", [self._holder]).fetchall()
-            if any(held == name or (blocked_by and held.startswith(blocked_by)) for (held,) in found):
-                return False
-            connection.execute(f"INSERT INTO {_TABLE} VALUES (?, ?, ?)", [name, self._holder, now + self._length_s])
+            for held, holder, expires_at in connection.execute(f"FROM {_TABLE}").fetchall():
+                if holder == self._holder:
+                    continue
+                if _is_over(holder, expires_at):
+                    connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [held])
+                elif held == name or (blocked_by and held.startswith(blocked_by)):
+                    return False
+            connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [name])
+            self._insert(connection, name)
             return True
 
-        return self._lake.transact(work)
+        if not self._lake.transact(work):
+            return False
+        self._names.add(name)
+        return True
+
+    def take_run(self, run_id: str, wait_s: float = UPKEEP_WAIT_S) -> None:
+        """Take the lease of a run, waiting a little for upkeep to end.
+
+        Raises:
+            WarehouseError: it does not end.
+        """
+        until = time.monotonic() + wait_s
+        while not self.take(RUN + run_id, blocked_by=UPKEEP):
+            if time.monotonic() > until:
+                raise WarehouseError(f"{self._lake.folder} is under upkeep: start the run when it is over")
+            time.sleep(_LOOK_S)
 
     def release(self, name: str) -> None:
-        """Give a lease back."""
-        self._lake.transact(
-            lambda connection: connection.execute(
-                f"DELETE FROM {_TABLE} WHERE name = ? AND holder = ?", [name, self._holder]
-            )
-        )
+        """Give a lease back; where that fails, it ends with the holder."""
+        self._names.discard(name)
+        sql = f"DELETE FROM {_TABLE} WHERE name = ? AND holder = ?"
+        with suppress(duckdb.Error):  # what was done under the lease is done
+            self._lake.transact(lambda connection: connection.execute(sql, [name, self._holder]))
 
     def held(self, beginning: str) -> list[str]:
         """Return the names that begin so and are held by anybody."""
-        rows = self._lake.query(f"SELECT name FROM {_TABLE} WHERE expires_at >= ? ORDER BY name", [time.time()])
-        return [str(name) for (name,) in rows if str(name).startswith(beginning)]
+        rows = self._lake.query(f"SELECT name, holder, expires_at FROM {_TABLE} ORDER BY name")
+        living = [str(name) for name, holder, expires_at in rows if not _is_over(str(holder), float(str(expires_at)))]
+        return [name for name in living if name.startswith(beginning)]
+
+    def wait_for_any(self, names: Sequence[str]) -> list[str]:
+        """Wait until one of these that others hold is free; return all that are."""
+        while True:
+            held = set(self.held(""))
+            if free := [name for name in names if name not in held]:
+                return free
+            time.sleep(_LOOK_S)
+
+    def _insert(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        connection.execute(f"INSERT INTO {_TABLE} VALUES (?, ?, ?)", [name, self._holder, time.time() + self._length_s])
 
     def _keep_renewing(self) -> None:
         while not self._ended.wait(self._length_s / 4):
             with suppress(duckdb.Error):  # a catalog locked for long: the next turn tries again
-                self._renew()
+                self._lake.transact(self._renew)
 
-    def _renew(self) -> None:
-        self._lake.transact(
-            lambda connection: connection.execute(
-                f"UPDATE {_TABLE} SET expires_at = ? WHERE holder = ?", [time.time() + self._length_s, self._holder]
-            )
+    def _renew(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(
+            f"UPDATE {_TABLE} SET expires_at = ? WHERE holder = ?", [time.time() + self._length_s, self._holder]
         )
+        # a machine that slept finds its leases expired and cleared away: what nobody took meanwhile is taken back
+        present = {name for (name,) in connection.execute(f"SELECT name FROM {_TABLE}").fetchall()}
+        for name in sorted(self._names - present):
+            self._insert(connection, name)
+
+
+def _is_over(holder: str, expires_at: float) -> bool:
+    return expires_at < time.time() or has_died(holder.rpartition("@")[2])

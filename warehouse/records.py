@@ -11,6 +11,7 @@ from moodreel.schemas.reasons import VideoError
 from moodreel.schemas.values import FileStamp, RunCounts, StepKey, VideoFile
 from moodreel.warehouse.append import append_rows
 from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.leases import RUN, Leases
 
 
 def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str, purpose: str | None = None) -> None:
@@ -36,6 +37,17 @@ def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str
     lake.transact(work)
 
 
+def close_dead_runs(lake: Lake, leases: Leases) -> list[str]:
+    """Mark the runs that are running by their row and hold no lease as crashed; return their ids."""
+    # in this order: a run takes its lease before it writes its row, and completes the row before it gives it back
+    running = {str(run_id) for (run_id,) in lake.query("SELECT run_id FROM runs WHERE state = 'running'")}
+    dead = sorted(running - {name.removeprefix(RUN) for name in leases.held(RUN)})
+    if dead:
+        sql = "UPDATE runs SET state = 'crashed' WHERE state = 'running' AND run_id IN ?"
+        lake.transact(lambda connection: connection.execute(sql, [dead]))
+    return dead
+
+
 def finish_run(lake: Lake, run_id: str, state: str, counts: RunCounts | None) -> None:
     """Complete the run's row."""
     values = [counts.num_videos, counts.num_analysed, counts.num_skipped, counts.num_failed] if counts else [None] * 4
@@ -51,7 +63,8 @@ def finish_run(lake: Lake, run_id: str, state: str, counts: RunCounts | None) ->
 
 
 def record_sightings(lake: Lake, run_id: str, files: Iterable[VideoFile]) -> None:
-    """Remember which paths hold which content, in one transaction."""
+    """Remember which paths hold which content where that is news, in one transaction."""
+    last = _last_sightings(lake)
     rows = [
         {
             "video_id": file.video_id,
@@ -63,13 +76,29 @@ def record_sightings(lake: Lake, run_id: str, files: Iterable[VideoFile]) -> Non
             "seen_at": _now(),
         }
         for file in files
+        if last.get(file.path) != (file.stamp, file.video_id)
     ]
-    lake.transact(lambda connection: append_rows(connection, "sightings", rows))
+    if rows:
+        lake.transact(lambda connection: append_rows(connection, "sightings", rows))
+
+
+def _last_sightings(lake: Lake) -> dict[str, tuple[FileStamp, str]]:
+    """Return what each path held when last seen; a path that could not be read since is seen anew next time."""
+    rows = lake.query(
+        """
+        SELECT path, size_bytes, mtime_ns, inode, video_id FROM sightings
+        WHERE NOT EXISTS (
+            FROM failures WHERE failures.path = sightings.path AND failures.video_id IS NULL AND failed_at > seen_at
+        )
+        QUALIFY row_number() OVER (PARTITION BY path ORDER BY seen_at DESC) = 1
+        """
+    )
+    return {str(path): (FileStamp(*stamp), str(video_id)) for path, *stamp, video_id in rows}  # type: ignore[arg-type]  # DuckDB's rows are untyped
 
 
 def known_contents(lake: Lake) -> dict[tuple[str, FileStamp], str]:
     """Return the content ids of all sightings by path and stamp."""
-    rows = lake.query("SELECT DISTINCT path, size_bytes, mtime_ns, inode, video_id FROM sightings")
+    rows = lake.query("SELECT path, size_bytes, mtime_ns, inode, video_id FROM sightings ORDER BY seen_at")
     return {(str(path), FileStamp(*stamp)): str(video_id) for path, *stamp, video_id in rows}  # type: ignore[arg-type]  # DuckDB's rows are untyped
 
 
@@ -91,12 +120,20 @@ def record_failure(lake: Lake, run_id: str, path: str, video_id: str | None, err
 
 def hopeless_contents(lake: Lake, code_version: str) -> set[str]:
     """Return content ids, and paths of what could not be read, that failed for good under this version."""
-    rows = lake.query(
-        "SELECT DISTINCT coalesce(video_id, path) FROM failures JOIN runs USING (run_id)"
-        " WHERE NOT retryable AND code_version = ?",
-        [code_version],
-    )
+    rows = lake.query("SELECT coalesce(video_id, path) FROM open_failures WHERE hopeless_under = ?", [code_version])
     return {str(key) for (key,) in rows}
+
+
+def quarantined_contents(lake: Lake, flow: str) -> set[str]:
+    """Return content ids, and paths of what could not be read, that this flow tried in too many nights."""
+    rows = lake.query("SELECT coalesce(video_id, path) FROM open_failures WHERE is_quarantined AND flow = ?", [flow])
+    return {str(key) for (key,) in rows}
+
+
+def pardon(lake: Lake, subjects: Iterable[tuple[str, str | None]]) -> None:
+    """Let the next run try again what failed, given by path and content id."""
+    rows = [{"path": path, "video_id": video_id, "pardoned_at": _now()} for path, video_id in subjects]
+    lake.transact(lambda connection: append_rows(connection, "pardons", rows))
 
 
 def committed_steps(lake: Lake) -> dict[str, set[StepKey]]:
@@ -105,6 +142,12 @@ def committed_steps(lake: Lake) -> dict[str, set[StepKey]]:
     for video_id, *key in lake.query("SELECT video_id, step, config_id, model_id FROM steps"):
         found.setdefault(str(video_id), set()).add(StepKey(*key))  # type: ignore[arg-type]  # DuckDB's rows are untyped
     return found
+
+
+def committed_steps_of(lake: Lake, video_id: str) -> set[StepKey]:
+    """Return the committed steps of one video."""
+    rows = lake.query("SELECT step, config_id, model_id FROM steps WHERE video_id = ?", [video_id])
+    return {StepKey(*row) for row in rows}  # type: ignore[arg-type]  # DuckDB's rows are untyped
 
 
 def register_models(lake: Lake, manifests: Iterable[Manifest]) -> None:

@@ -20,9 +20,9 @@ class StagingArea:
     """A run's folder of staged videos."""
 
     def __init__(self, warehouse: Path, run_id: str) -> None:
+        remove_abandoned(warehouse)
         root = warehouse.resolve() / "staging"
         root.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(root)
         self._folder = root / run_id
         self._lock = FileLock(root / f"{run_id}.lock")
         self._lock.acquire()
@@ -86,8 +86,10 @@ def _stream(table: str, model: str | None) -> str:
     return f"{table}@{model}" if model else table
 
 
-def _remove_abandoned(root: Path) -> None:
-    for folder in [path for path in root.iterdir() if path.is_dir()]:
+def remove_abandoned(warehouse: Path) -> None:
+    """Remove what killed runs staged; the folders of living ones stay."""
+    root = warehouse.resolve() / "staging"
+    for folder in [path for path in root.glob("*") if path.is_dir()]:
         lock = FileLock(root / f"{folder.name}.lock")
         try:
             lock.acquire(timeout=0)

@@ -38,15 +38,20 @@ def unclassified(lake: Lake, task: str, model_id: str) -> list[StoredVideo]:
     rows = lake.query(
         """
         WITH source AS (
-            SELECT video_id, arg_max(config_id, committed_at) AS config_id,
-                   arg_max(outcome, committed_at) AS outcome, arg_max_null(detail, committed_at) AS detail
-            FROM steps WHERE step = ? GROUP BY video_id
+            SELECT video_id, step, arg_max(config_id, committed_at) AS config_id,
+                   arg_max(outcome, committed_at) AS outcome, arg_max_null(detail, committed_at) AS detail,
+                   arg_max(num_rows, committed_at) AS num_rows
+            FROM steps WHERE step = ? GROUP BY video_id, step
         )
         SELECT video_id, path, config_id, outcome, detail FROM source JOIN videos USING (video_id)
         WHERE NOT EXISTS (
             FROM steps WHERE steps.video_id = source.video_id AND steps.config_id = source.config_id
                 AND step = ? AND model_id = ?
         )
+            -- upkeep may have removed the crops: then nothing can be said, rather than that there are no faces
+            AND (step <> 'faces' OR num_rows = 0 OR EXISTS (
+                FROM crops WHERE crops.video_id = source.video_id AND crops.config_id = source.config_id
+            ))
         ORDER BY path, video_id
         """,
         [_SOURCE_STEP[task], STEP[task], model_id],

@@ -42,9 +42,15 @@ def test_the_options_are_those_we_decided_on() -> None:
     """A new option is a decision: add it here, and a test that it has an effect."""
     expected = {
         "run": "--warehouse --models --features --sample-fps --min-face-px --decoder --no-audio --workers --purpose"
-        " --json",
-        "rerun": "--models --warehouse --json",
-        "sql": "--warehouse --format --output",
+        " --exception --json",
+        "rerun": "--models --warehouse --purpose --exception --json",
+        "sql": "--warehouse --format --output --timeout",
+        "notice": "--language --controller --purpose --exception",
+        "failures": "--warehouse --json",
+        "failures retry": "--all --warehouse",
+        "maintain": "--warehouse --keep-crops-days --keep-snapshots-days --json",
+        "erase": "--warehouse --json",
+        "models add": "--force",
         "models": "--json --cards",
         "doctor": "--json",
         "train": "--data --out --resume --init --find-rate --warehouse",
@@ -52,7 +58,7 @@ def test_the_options_are_those_we_decided_on() -> None:
         "reproduce": "--data --out --epochs --resume",
     }
     for command, options in expected.items():
-        found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", moodreel(command, "--help").stdout)) - {"--help"}
+        found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", moodreel(*command.split(), "--help").stdout)) - {"--help"}
         assert found == set(options.split()), command
 
 
@@ -141,7 +147,7 @@ def test_models_writes_the_cards_instead(tmp_path: Path) -> None:
         (("run", ".", "--decoder", "vlc"), "decord"),
         (("run",), "folder"),
         (("sql", "SELECT 1", "--warehouse", "no/warehouse"), "moodreel run FOLDER"),
-        (("sql", "SELECT 1", "--format", "parquet"), "warehouse"),
+        (("sql", "SELECT 1", "--format", "parquet"), "needs -o FILE"),
         (("train", "none", "--data", "x"), "there are: inception-resnet-v2"),
         (("evaluate", "inception-resnet-v2", "--data", "no/file"), "no such file"),
         (("reproduce", "gan-sgdma", "--data", "no/file"), "no such file"),

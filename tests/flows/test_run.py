@@ -152,7 +152,8 @@ def test_only_what_is_new_is_analysed(clips: Path, tmp_path: Path) -> None:
     with_sound = run(folder, tmp_path / "w").summary.counts
     assert with_sound.num_analysed == 4
     steps = ask(tmp_path / "w", "SELECT step, count(*) AS n FROM steps GROUP BY step").to_pylist()
-    expected = {"audio_windows": 4, "face_emotions": 4 * len(DEFAULTS["face"]), "faces": 4}
+    emotions = {f"{task}_emotions": 4 * len(names) for task, names in DEFAULTS.items()}
+    expected = {"audio_windows": 4, "faces": 4} | emotions
     assert {row["step"]: row["n"] for row in steps} == expected
 
 

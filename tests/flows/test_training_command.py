@@ -190,8 +190,9 @@ def test_a_mistake_is_one_line_and_writes_nothing(
 
 def test_a_training_has_all_processors() -> None:
     # silero-vad takes them all but one when it is imported
-    script = "import moodreel.flows.training, torch; print(torch.get_num_threads())"
-    threads = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | {"OMP_NUM_THREADS": "3"}, capture_output=True, check=True
-    )
-    assert threads.stdout.strip() == b"3"
+    count = "print(torch.get_num_threads())"
+    script = f"import torch; {count}; import moodreel.flows.training; {count}"
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    before, after = told.stdout.split()
+    assert before == after

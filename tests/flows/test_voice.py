@@ -77,7 +77,7 @@ def test_speech_gets_a_verdict_and_silence_and_tones_get_none(folder: Path, tmp_
     videos = rows(
         tmp_path / "lake",
         "SELECT parse_filename(path) AS name, sound, dominant_emotion, num_windows, seconds_of_speech"
-        " FROM video_voice ORDER BY name",
+        f" FROM video_voice WHERE model_id = '{voice.model_id}' ORDER BY name",
     )
     by_name = {row.pop("name"): row for row in videos}
     assert {name: row["sound"] for name, row in by_name.items()} == {
@@ -104,7 +104,7 @@ def test_a_verdict_names_the_modalities_it_rests_on(folder: Path, tmp_path: Path
     verdicts = rows(
         tmp_path / "lake",
         "SELECT parse_filename(path) AS name, rests_on, emotion IS NULL AS is_open, face_weight + voice_weight AS total"
-        " FROM video_verdict WHERE from_s IS NULL ORDER BY name",
+        f" FROM video_verdict WHERE from_s IS NULL AND voice_model_id = '{voice.model_id}' ORDER BY name",
     )
     assert [(row["name"], row["rests_on"], row["is_open"]) for row in verdicts] == [
         ("mute.mp4", "face", False),

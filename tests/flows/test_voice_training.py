@@ -119,6 +119,7 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, data: Path, mo
     assert said in err
 
 
+@pytest.mark.slow
 def test_a_rate_can_be_searched_for_a_voice_recipe(data: Path, moodreel: Any) -> None:
     code, out, _ = moodreel("train", "gan-sgdma-voice", "--data", str(data), "--find-rate")
     assert code == 0 and "try a rate of" in out

@@ -19,7 +19,7 @@ def test_every_registered_model_has_a_true_manifest(name: str) -> None:
     assert sorted(manifest.labels) == sorted(LABELS)
     network = build_network(manifest.network)
     network.load_state_dict(load_weights(checked_weights(manifest)))
-    assert manifest.num_features == num_features(network)
+    assert manifest.num_features == (num_features(network) if manifest.task == "face" else None)
     assert manifest.licence and manifest.trained_on and manifest.metrics
     assert manifest.known_failings and manifest.training and manifest.per_class.keys() == set(LABELS)
 

@@ -9,6 +9,7 @@ from clips import SPEECH, encode, numbered, pan_cut_pan, portrait_clip
 from moodreel.models.registry import DEFAULTS
 from moodreel.schemas.config import AnalysisConfig, SoundConfig
 from moodreel.schemas.labels import LABELS
+from moodreel.schemas.reasons import VideoError
 from moodreel.schemas.values import Outcome, Part, Segment, StepResult, Unit, UnitEnd, VideoFile
 from moodreel.tasks.assemble import assemble_video
 from moodreel.tasks.discover import discover_videos
@@ -32,9 +33,11 @@ def file_in(folder: Path) -> VideoFile:
     return file
 
 
-def results_of(analyst: VideoAnalyst, file: VideoFile, segment_s: float, area: StagingArea) -> dict[str, pa.Table]:
+def results_of(
+    analyst: VideoAnalyst, file: VideoFile, segment_s: float, area: StagingArea, wanted: AnalysisConfig = CONFIG
+) -> dict[str, pa.Table]:
     """One video through its units, put together: all tables by name."""
-    work = VideoWork(file, wanted_steps(CONFIG))
+    work = VideoWork(file, wanted_steps(wanted))
     units = cut_units(file, analyst.probe(file), work.steps, CONFIG.picture, segment_s)
     staged = area.video(file.video_id)
     ends = []
@@ -65,6 +68,15 @@ def test_a_portrait_is_one_person_in_every_frame_and_smiles(analyst: VideoAnalys
     sums = sum(tables["face_emotions"][label].to_numpy() for label in LABELS)
     np.testing.assert_allclose(sums, 1, atol=1e-5)
     assert tables["audio_windows"]["window_id"].to_pylist() == list(range(tables["audio_windows"].num_rows))
+
+
+def test_faces_without_a_wanted_models_verdict_are_no_verdict_of_none(analyst: VideoAnalyst, tmp_path: Path) -> None:
+    """As where a worker has other weights under the model's name."""
+    portrait_clip(tmp_path / "a.mp4", seconds=1)
+    area = StagingArea(tmp_path / "w", "run")
+    with pytest.raises(VideoError, match=r"0 rows of face_emotions for 5 faces; do all workers have small-vgg-"):
+        results_of(analyst, file_in(tmp_path), 120, area, CONFIG.model_copy(update={"face_models": ("small-vgg",)}))
+    area.close()
 
 
 def test_rows_do_not_depend_on_the_segments(analyst: VideoAnalyst, tmp_path: Path) -> None:

@@ -1,0 +1,306 @@
+"""Erasing on a real lake: inlined rows, several files, merged ones, several snapshots, a session that stays open."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rows import reader
+
+from moodreel.schemas.labels import LABELS
+from moodreel.schemas.reasons import Reason, VideoError
+from moodreel.schemas.tables import ALL_TABLES, TABLES
+from moodreel.schemas.values import FileStamp, Outcome, StepKey, StepResult, VideoFile, VideoInfo
+from moodreel.warehouse.append import append_rows
+from moodreel.warehouse.commit import commit_steps, commit_video
+from moodreel.warehouse.erase import STEPS, Step, delete_rows, erase, write_tombstone
+from moodreel.warehouse.lake import Lake, WarehouseError
+from moodreel.warehouse.proof import NotErasedError
+from moodreel.warehouse.records import record_failure, record_sightings
+from moodreel.warehouse.target import find_target, read_intent, write_intent
+from moodreel.warehouse.tombstones import KEY_FILE, erased_among
+
+INFO = VideoInfo(2.0, 25.0, 160, 96, "h264", None, 0)
+ZOE, BOB = "f0" * 32, "0a" * 32  # of all ids the greatest and the least
+PATHS = {ZOE: "/v/zoë's.mp4", BOB: "/v/bob.mp4"}
+SHARED = "/v/overwritten.mp4"
+PERSON = f"{ZOE}:1"
+WITH_A_VIDEO = [table.name for table in ALL_TABLES if "video_id" in table.schema.names]
+
+
+def file(video_id: str, path: str | None = None) -> VideoFile:
+    return VideoFile(path or PATHS.get(video_id, f"/v/{video_id[:2]}.mp4"), FileStamp(10, 20, 30), video_id)
+
+
+def face_rows(video: str, config: str, num_frames: int) -> list[dict[str, object]]:
+    """Two people in every frame, of which person 1 is the second; the columns of all tables of faces."""
+    rows: list[dict[str, object]] = []
+    for face_id in range(2 * num_frames):
+        ids = {"video_id": video, "config_id": config, "face_id": face_id, "track_id": face_id % 2}
+        box = dict.fromkeys(("x0", "y0", "x1", "y1"), 900.0 + face_id if face_id % 2 else 1.0)
+        look = {"detection_score": 0.5, "landmarks": [1.0] * 10, "image": picture(video, face_id)}
+        verdict = {**dict.fromkeys(LABELS, 0.1), "label": "sad", "features": [0.5] * 4}
+        rows.append({**ids, "ts_s": face_id // 2 / 5, **box, **look, **verdict})
+    return rows
+
+
+def results(video: str, config: str, num_frames: int, model: str = "m") -> list[StepResult]:
+    faces = face_rows(video, config, num_frames)
+    frames = [{**row, "num_faces": 2} for row in faces[::2]]
+    tables = {"frames": frames, "faces": faces} | ({} if video == ZOE else {"crops": faces})
+    of_faces = {name: read(name, rows) for name, rows in tables.items()}
+    steps = [StepResult(StepKey("faces", config, None), Outcome.OK, None, of_faces)]
+    for table in ("face_emotions", "face_features"):
+        rows = read(table, [{**row, "model_id": model} for row in faces])
+        steps.append(StepResult(StepKey(table, config, model), Outcome.OK, None, {table: rows}))
+    return steps
+
+
+def read(table: str, rows: list[dict[str, object]]) -> Callable[[], pa.RecordBatchReader]:
+    return reader(table, [{name: row[name] for name in TABLES[table].schema.names} for row in rows])
+
+
+def made_up(kind: pa.DataType) -> object:
+    if pa.types.is_list(kind):
+        return [made_up(kind.value_type)]
+    if pa.types.is_timestamp(kind):
+        return datetime.now(UTC)
+    return "{}" if kind == pa.json_() else pa.scalar(1).cast(kind).as_py()
+
+
+def picture(video: str, face_id: int) -> bytes:
+    return b"\xff\xd8" + f"{video[:4]} person {face_id % 2} face {face_id:6d} ".encode() * 6
+
+
+def fill(folder: Path) -> None:
+    """Four videos: rows in files and in the catalog, an old analysis of one, failures with and without an id."""
+    lake = Lake(folder)
+    for number, video in enumerate([BOB, "5e" * 32, ZOE, "7c" * 32]):
+        record_sightings(lake, "r", [file(video), file(video, SHARED)] if number in (0, 2) else [file(video)])
+        if video == ZOE:
+            commit_video(lake, "r", file(video), INFO, results(video, "old", 20), 1.0)
+        commit_video(lake, "r", file(video), INFO, results(video, "new", 30), 1.0)
+    commit_steps(lake, "r", ZOE, results(ZOE, "new", 2, "n")[1:], 1.0)  # few rows: they stay in the catalog
+    lake.transact(lambda connection: connection.execute("CALL ducklake_merge_adjacent_files('lake')").fetchall())
+    record_failure(lake, "r", PATHS[ZOE], ZOE, VideoError(Reason.TIMEOUT, f"{PATHS[ZOE]}: slow", "picture"), 1)
+    record_failure(lake, "r", PATHS[ZOE], None, VideoError(Reason.VANISHED, f"{PATHS[ZOE]} went", "discover"), 1)
+    record_failure(lake, "r", PATHS[ZOE] + ".mp4", None, VideoError(Reason.VANISHED, "a longer name", "discover"), 1)
+    record_failure(lake, "r", SHARED, None, VideoError(Reason.VANISHED, "went", "discover"), 1)
+    # crops in a file of their own, which goes whole and unread: the table's statistics would still tell of them
+    of_person = face_rows(ZOE, "new", 30)[1::2]
+    lake.transact(lambda connection: append_rows(connection, "crops", of_person))
+    for table in WITH_A_VIDEO:  # those that no function above fills, and every table to come
+        if lake.query(f"SELECT count(*) FROM {table}") == [(0,)]:
+            for video in (BOB, ZOE):
+                row = {name: made_up(kind) for name, kind, _ in TABLES[table].columns}
+                row |= {name: value for name, value in (("video_id", video), ("path", PATHS[video])) if name in row}
+                lake.transact(lambda connection, table=table, row=row: append_rows(connection, table, [row]))  # type: ignore[misc]  # mypy sees no type in the defaults
+    lake.close()
+    abandoned = folder / "staging" / "dead-run" / ZOE
+    abandoned.mkdir(parents=True)
+    (abandoned / "frames.000000.parquet").write_bytes(b"rows")
+    # what a killed commit leaves: a data file that the catalog does not know
+    [some, *_] = [path for path in (folder / "data").rglob("*.parquet") if path.parent.name == "crops"]
+    rows = pq.read_table(some)
+    pq.write_table(rows.set_column(0, "video_id", [[ZOE] * rows.num_rows]), some.with_name("stray.parquet"))
+    some.with_name("torn.parquet").write_bytes(some.read_bytes()[:100])
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A warehouse and a copy to restore it from: the lake keeps its absolute place."""
+    folder = tmp_path_factory.mktemp("erase")
+    fill(folder / "w")
+    shutil.copytree(folder / "w", folder / "copy")
+    return folder / "w", folder / "copy"
+
+
+_SESSION = """
+import sqlite3, sys
+session = sqlite3.connect(sys.argv[1])
+session.execute("SELECT * FROM ducklake_snapshot").fetchall()
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def lake(filled: tuple[Path, Path]) -> Iterator[Lake]:
+    """The warehouse as filled, while an idle session elsewhere keeps the WAL alive."""
+    folder, copy = filled
+    shutil.rmtree(folder)
+    shutil.copytree(copy, folder)
+    command = [sys.executable, "-c", _SESSION, str(folder / "catalog.sqlite")]
+    session = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert session.stdout is not None and session.stdout.readline() == "open\n"
+    opened = Lake(folder)
+    yield opened
+    opened.close()
+    session.communicate()
+
+
+def everything(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
+    return {table.name: lake.query(f"SELECT * FROM {table.name} ORDER BY ALL") for table in ALL_TABLES}
+
+
+def everywhere(folder: Path) -> dict[str, list[dict[str, object]]]:
+    """The rows of every Parquet file, read past the catalog."""
+    files = (folder / "data").rglob("*.parquet")
+    return {str(path): pq.ParquetFile(path).read().to_pylist() for path in files}
+
+
+def test_a_video_is_gone_from_every_table_file_and_byte(lake: Lake) -> None:
+    before = everything(lake)
+    proof = erase(lake, find_target(lake, ZOE))
+    assert proof.num_data_files > 5 and proof.num_snapshots == 1
+    lake.close()
+    for path, rows in everywhere(lake.folder).items():
+        assert not [row for row in rows if ZOE in map(str, row.values())], path
+        assert not [row for row in rows if row.get("path") == PATHS[ZOE]], path
+    catalog = b"".join(path.read_bytes() for path in lake.folder.glob("catalog.sqlite*"))
+    longer = (PATHS[ZOE] + ".mp4").encode()
+    assert ZOE.encode() not in catalog and PATHS[ZOE].encode() not in catalog.replace(longer, b"")
+    after = everything(Lake(lake.folder))
+    for table, rows in after.items():
+        gone = [row for row in before[table] if ZOE in row or PATHS[ZOE] in row]
+        assert len(rows) == len(before[table]) - len(gone) + (table == "tombstones"), table
+        assert gone or table not in WITH_A_VIDEO, table
+    # the path that another video was seen under stays with that one
+    assert {row[1] for row in after["sightings"]} >= {SHARED, PATHS[BOB]}
+    assert sorted(str(row[0]) for row in after["failures"]) == sorted([SHARED, PATHS[ZOE] + ".mp4"])
+    assert not (lake.folder / "staging" / "dead-run").exists()
+
+
+@pytest.mark.parametrize("left_out", STEPS, ids=lambda step: step.__name__)
+@pytest.mark.parametrize("named", [ZOE, PERSON], ids=["video", "person"])
+def test_the_proof_fails_if_a_step_is_left_out(lake: Lake, left_out: Step, named: str) -> None:
+    target = find_target(lake, named)
+    # DuckLake itself does not rewrite files of a table with inlined reals
+    with pytest.raises((NotErasedError, duckdb.Error), match=r"left: |inlined-data"):
+        erase(lake, target, [step for step in STEPS if step is not left_out])
+    assert read_intent(lake.folder) == target
+
+
+def test_a_person_is_gone_and_the_rest_of_the_video_adds_up(lake: Lake) -> None:
+    views = "SELECT track_id, num_faces FROM person_emotions WHERE video_id = ? AND model_id = 'm' ORDER BY ALL"
+    assert lake.query(views, [ZOE]) == [(0, 30), (1, 30)]
+    erase(lake, find_target(lake, PERSON))
+    lake.close()
+    for path, rows in everywhere(lake.folder).items():
+        for row in rows:
+            if row.get("video_id") == ZOE:
+                assert row.get("track_id") != 1 and int(str(row.get("face_id", 0))) % 2 == 0, path
+                assert row.get("config_id") != "old", path
+    catalog = b"".join(path.read_bytes() for path in lake.folder.glob("catalog.sqlite*"))
+    assert b"f0f0 person 1" not in catalog and b"f0f0 person 1".hex().upper().encode() not in catalog
+    lake = Lake(lake.folder)
+    assert lake.query(views, [ZOE]) == [(0, 30)]
+    assert lake.query("SELECT DISTINCT config_id, num_faces FROM frames WHERE video_id = ?", [ZOE]) == [("new", 1)]
+    told = "SELECT num_frames, num_faces, num_people, seconds_with_face > 0 FROM video_emotions WHERE video_id = ?"
+    assert lake.query(f"{told} AND model_id = 'm'", [ZOE]) == [(30, 30, 1, True)]
+    steps = lake.query("SELECT step, model_id, num_rows FROM steps WHERE video_id = ? ORDER BY ALL", [ZOE])
+    few = [("face_emotions", "n", 2), ("face_features", "n", 2)]
+    assert steps == sorted([("face_emotions", "m", 30), ("face_features", "m", 30), ("faces", None, 30), *few], key=str)
+    # another video's person of that number is somebody else
+    assert lake.query(views, [BOB]) == [(0, 30), (1, 30)]
+    assert erased_among(lake, [ZOE, BOB]) == {ZOE}
+    lake.close()
+
+
+def test_what_is_left_is_found_also_after_new_rows(lake: Lake) -> None:
+    """Statistics narrower than the rows would hide them from every query by id."""
+    erase(lake, find_target(lake, ZOE))
+    lake.close()
+    lake = Lake(lake.folder)
+    newest = "66" * 32
+    commit_video(lake, "r", file(newest), INFO, results(newest, "new", 30), 1.0)
+    for video in (BOB, "5e" * 32, "7c" * 32, newest):
+        assert lake.query("SELECT count(*) FROM faces WHERE video_id = ?", [video]) == [(60,)]
+        assert lake.query("SELECT count(*) FROM faces WHERE video_id = ? AND x0 > 950", [video]) == [(5,)]
+    lake.close()
+
+
+@pytest.mark.parametrize("num_steps", [1, 3, 8])
+def test_an_erasure_cut_short_is_finished_from_what_it_kept(lake: Lake, num_steps: int) -> None:
+    target = find_target(lake, PERSON)
+    write_intent(lake.folder, target)
+    for step in STEPS[:num_steps]:
+        step(lake, target)
+    lake.close()
+    lake = Lake(lake.folder)
+    kept = read_intent(lake.folder)
+    assert kept == target
+    erase(lake, kept)
+    assert read_intent(lake.folder) is None
+    lake.close()
+
+
+def test_a_target_is_named_by_id_path_or_person(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_path = find_target(lake, PATHS[ZOE])
+    assert (by_path.video_id, by_path.scope, by_path.paths) == (ZOE, "video", (PATHS[ZOE],))
+    assert by_path.longer_paths == (PATHS[ZOE] + ".mp4",)
+    monkeypatch.chdir("/")
+    assert find_target(lake, PATHS[BOB][1:]).video_id == BOB
+    person = find_target(lake, PERSON)
+    assert (person.video_id, person.track_id, person.old_configs) == (ZOE, 1, ("old",))
+    assert person.face_ids == tuple(range(1, 60, 2))
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("nobody", "nothing is known of nobody"),
+        ("", "nothing is known of"),
+        (f"{ZOE}:9", "no person 9"),
+        (SHARED, f"several videos: name one of them by its id: {BOB}, {ZOE}"),
+    ],
+)
+def test_what_is_not_known_is_refused_in_one_line(lake: Lake, named: str, says: str) -> None:
+    with pytest.raises(WarehouseError, match=says) as told:
+        find_target(lake, named)
+    assert "\n" not in str(told.value)
+
+
+def test_the_tombstone_names_nobody_and_its_key_is_the_owners(lake: Lake) -> None:
+    target = find_target(lake, ZOE)
+    for _ in range(2):
+        write_tombstone(lake, target)
+    [(keyed_hash, scope)] = lake.query("SELECT keyed_hash, scope FROM tombstones")
+    key = lake.folder / KEY_FILE
+    assert scope == "video" and keyed_hash != ZOE and len(key.read_bytes()) == 32
+    assert os.stat(key).st_mode & 0o777 == 0o600
+    assert erased_among(lake, [ZOE, BOB]) == {ZOE}
+    key.unlink()
+    for read_or_write in (lambda: erased_among(lake, [BOB]), lambda: write_tombstone(lake, target)):
+        with pytest.raises(WarehouseError, match="restore it"):
+            read_or_write()
+
+
+def test_an_open_query_on_the_catalog_is_told(lake: Lake) -> None:
+    command = [sys.executable, "-c", _SESSION.replace("sqlite3.connect(sys.argv[1])", _IN_A_QUERY)]
+    with subprocess.Popen([*command, str(lake.folder / "catalog.sqlite")], stdin=-1, stdout=-1, text=True) as query:
+        assert query.stdout is not None and query.stdout.readline() == "open\n"
+        with pytest.raises(NotErasedError, match="wait for its query to end"):
+            erase(lake, find_target(lake, ZOE))
+        query.communicate()
+    kept = read_intent(lake.folder)
+    assert kept is not None
+    erase(lake, kept)
+
+
+_IN_A_QUERY = "sqlite3.connect(sys.argv[1], isolation_level=None); session.execute('BEGIN')"
+
+
+def test_deleting_rows_twice_changes_nothing_more(lake: Lake) -> None:
+    target = find_target(lake, PERSON)
+    delete_rows(lake, target)
+    once = everything(lake)
+    delete_rows(lake, target)
+    assert everything(lake) == once

@@ -1,0 +1,151 @@
+"""Erase a video or a person for good: rows, files, snapshots, statistics, and what SQLite keeps of them.
+
+STEPS is the order. Each step may be killed and done again; `Target` is kept in a file until the proof has succeeded.
+The caller holds the upkeep lease: a run beside it could write the video anew, or read files that go away.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from moodreel.schemas.tables import TABLES
+from moodreel.warehouse.catalog import run_in_sqlite
+from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.proof import NotErasedError, Proof, holds_target, prove_erased
+from moodreel.warehouse.staging import remove_abandoned
+from moodreel.warehouse.statistics import tighten
+from moodreel.warehouse.target import Target, conditions, remove_intent, write_intent
+from moodreel.warehouse.tombstones import bury
+
+Step = Callable[[Lake, Target], None]
+
+
+def erase(lake: Lake, target: Target, steps: Sequence[Step] | None = None) -> Proof:
+    """Remove a target and prove that it is gone.
+
+    Args:
+        lake: the warehouse; it must not be written to afterwards, since it remembers statistics of before.
+        target: what to remove.
+        steps: those of `STEPS` to do; all by default.
+
+    Raises:
+        NotErasedError: something is left; the message names it, and erasing again goes on from here.
+    """
+    write_intent(lake.folder, target)
+    for step in STEPS if steps is None else steps:
+        step(lake, target)
+    proof = prove_erased(lake, target)
+    remove_intent(lake.folder)
+    return proof
+
+
+def write_tombstone(lake: Lake, target: Target) -> None:
+    """Keep later nights from analysing the video again; first, so that none can do so in between."""
+    bury(lake, target.video_id, target.scope)
+
+
+def delete_staged(lake: Lake, target: Target) -> None:
+    """Remove what killed runs left outside the lake."""
+    remove_abandoned(lake.folder)
+
+
+def delete_rows(lake: Lake, target: Target) -> None:
+    """Delete the rows; of a person, count anew what is left of the video."""
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        for table, condition in conditions(target).items():
+            connection.execute(f"DELETE FROM {table} WHERE {condition}")
+        if target.track_id is not None:
+            _count_faces_anew(connection, target.video_id)
+
+    lake.transact(work)
+
+
+def delete_strays(lake: Lake, target: Target) -> None:
+    """Remove data files with such rows that no snapshot knows: a killed run wrote and never committed them.
+
+    Only in the folders of tables that runs alone write: a training beside this may be writing a file.
+    """
+    strays = lake.query("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true, dry_run => true)")
+    for path in [Path(str(path)) for (path,) in strays]:
+        if path.parent.name in conditions(target) and holds_target(path, target):
+            path.unlink(missing_ok=True)
+
+
+def flush_inlined(lake: Lake, target: Target) -> None:
+    """Write rows that lie in the catalog out into data files."""
+    _call(lake, "ducklake_flush_inlined_data('lake')")
+
+
+def rewrite_files(lake: Lake, target: Target) -> None:
+    """Write the data files anew without their deleted rows."""
+    _call(lake, "ducklake_rewrite_data_files('lake', delete_threshold => 0)")
+
+
+def expire_snapshots(lake: Lake, target: Target) -> None:
+    """Forget all states of before."""
+    _call(lake, "ducklake_expire_snapshots('lake', older_than => now())")
+
+
+def remove_files(lake: Lake, target: Target) -> None:
+    """Remove the data files that only forgotten snapshots needed."""
+    _call(lake, "ducklake_cleanup_old_files('lake', cleanup_all => true)")
+
+
+def tighten_statistics(lake: Lake, target: Target) -> None:
+    """Set the tables' least and greatest values to those of the rows that are left."""
+    tighten(lake.folder, conditions(target))
+
+
+def vacuum_catalog(lake: Lake, target: Target) -> None:
+    """Write the catalog anew without its free pages."""
+    run_in_sqlite(lake.folder, "VACUUM")
+
+
+def empty_wal(lake: Lake, target: Target) -> None:
+    """Bring the catalog file itself up to date and empty its WAL.
+
+    Raises:
+        NotErasedError: a query of another program still reads the catalog as it was.
+    """
+    [[[is_busy, *_]]] = run_in_sqlite(lake.folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+    if is_busy:
+        raise NotErasedError("another program is reading the catalog: wait for its query to end, then erase again")
+
+
+STEPS: Final[tuple[Step, ...]] = (
+    write_tombstone,
+    delete_staged,
+    delete_rows,
+    delete_strays,
+    flush_inlined,
+    rewrite_files,
+    expire_snapshots,
+    remove_files,
+    tighten_statistics,
+    vacuum_catalog,
+    empty_wal,
+)
+
+
+def _call(lake: Lake, function: str) -> None:
+    lake.transact(lambda connection: connection.execute(f"CALL {function}").fetchall())
+
+
+def _count_faces_anew(connection: duckdb.DuckDBPyConnection, video_id: str) -> None:
+    connection.execute(
+        "UPDATE frames SET num_faces = (SELECT count(*) FROM faces WHERE faces.video_id = frames.video_id"
+        " AND faces.config_id = frames.config_id AND faces.ts_s = frames.ts_s) WHERE video_id = ?",
+        [video_id],
+    )
+    for (step,) in connection.execute("SELECT DISTINCT step FROM steps WHERE video_id = ?", [video_id]).fetchall():
+        if "face_id" not in TABLES[step].schema.names:
+            continue
+        model = "AND kept.model_id = steps.model_id" if "model_id" in TABLES[step].schema.names else ""
+        connection.execute(
+            f"UPDATE steps SET num_rows = (SELECT count(*) FROM {step} AS kept WHERE kept.video_id = steps.video_id"
+            f" AND kept.config_id = steps.config_id {model}) WHERE video_id = ? AND step = ?",
+            [video_id, step],
+        )

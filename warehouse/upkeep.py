@@ -1,0 +1,116 @@
+"""Keep a warehouse small and quick: few large files, a short history, nothing that no row needs any more.
+
+What only writes transactions may be done at any time. What removes files wants the upkeep lease: a run beside it may
+hold files that no snapshot knows yet, and its commit would succeed and leave the table unreadable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import duckdb
+
+from moodreel.schemas.tables import ALL_TABLES
+from moodreel.warehouse.catalog import run_in_sqlite
+from moodreel.warehouse.lake import Lake
+
+MIN_AGE: Final = timedelta(days=1)  # of files that are removed: a query may still read them
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a warehouse takes, in bytes, files and snapshots."""
+
+    data_bytes: int
+    catalog_bytes: int
+    num_files: int
+    num_snapshots: int
+
+
+def measure(lake: Lake) -> Sizes:
+    """Return the sizes as they are on the disk."""
+    data = [path.stat().st_size for path in (lake.folder / "data").rglob("*.parquet")]
+    catalog = sum(path.stat().st_size for path in lake.folder.glob("catalog.sqlite*"))
+    [(snapshots,)] = lake.query("SELECT count(*) FROM ducklake_snapshots('lake')")
+    return Sizes(sum(data), catalog, len(data), int(str(snapshots)))
+
+
+def flush_inlined(lake: Lake) -> None:
+    """Write rows that lie in the catalog out into data files."""
+    _call(lake, "ducklake_flush_inlined_data('lake')")
+
+
+def drop_old_crops(lake: Lake, keep: timedelta) -> int:
+    """Delete the crops of videos analysed longer ago; return their number."""
+    old = "SELECT (video_id, config_id) FROM steps WHERE step = 'faces' AND committed_at < ?"
+    return lake.transact(
+        lambda connection: _delete(connection, "crops", f"(video_id, config_id) IN ({old})", [datetime.now(UTC) - keep])
+    )
+
+
+def drop_old_analyses(lake: Lake, keep: timedelta) -> int:
+    """Delete the rows of settings that newer ones replaced longer ago, their steps too; return their number.
+
+    An analysis stays while it is the newest of its video for any step and model: views show that one.
+    """
+
+    def work(connection: duckdb.DuckDBPyConnection) -> int:
+        connection.execute(
+            """
+            CREATE OR REPLACE TEMP TABLE replaced AS
+            WITH ranked AS (
+                SELECT *, lag(committed_at) OVER (
+                    PARTITION BY video_id, step, model_id ORDER BY committed_at DESC) AS replaced_at
+                FROM steps
+            )
+            SELECT video_id, config_id FROM ranked GROUP BY ALL
+            HAVING count(replaced_at) = count(*) AND max(replaced_at) < ?
+            """,
+            [datetime.now(UTC) - keep],
+        )
+        names = [table.name for table in ALL_TABLES if {"video_id", "config_id"} <= set(table.schema.names)]
+        condition = "(video_id, config_id) IN (SELECT (video_id, config_id) FROM temp.replaced)"
+        return sum(_delete(connection, name, condition) for name in names)
+
+    return lake.transact(work)
+
+
+def expire_snapshots(lake: Lake, keep: timedelta) -> None:
+    """Forget states of the lake that were replaced longer ago; their files wait for `remove_files`."""
+    _call(lake, f"ducklake_expire_snapshots('lake', older_than => {_before(keep)})")
+
+
+def merge_files(lake: Lake) -> None:
+    """Write files with deleted rows anew and many small files as few large ones."""
+    _call(lake, "ducklake_rewrite_data_files('lake', delete_threshold => 0)")
+    _call(lake, "ducklake_merge_adjacent_files('lake')")
+
+
+def remove_files(lake: Lake, min_age: timedelta = MIN_AGE) -> None:
+    """Remove files that nothing refers to any more, or never did since their writer was killed.
+
+    Args:
+        lake: the warehouse, with the upkeep lease held.
+        min_age: how long nothing has referred to them.
+    """
+    _call(lake, f"ducklake_cleanup_old_files('lake', older_than => {_before(min_age)})")
+    _call(lake, f"ducklake_delete_orphaned_files('lake', older_than => {_before(min_age)})")
+
+
+def shrink_catalog(lake: Lake) -> None:
+    """Write the catalog anew without its free pages."""
+    run_in_sqlite(lake.folder, "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _call(lake: Lake, function: str) -> None:
+    lake.transact(lambda connection: connection.execute(f"CALL {function}").fetchall())
+
+
+def _before(age: timedelta) -> str:
+    return f"TIMESTAMPTZ '{(datetime.now(UTC) - age).isoformat()}'"
+
+
+def _delete(connection: duckdb.DuckDBPyConnection, table: str, condition: str, values: Sequence[object] = ()) -> int:
+    row = connection.execute(f"DELETE FROM {table} WHERE {condition}", list(values)).fetchone()
+    return int(row[0]) if row else 0
