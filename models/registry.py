@@ -1,4 +1,7 @@
-"""The registered models: manifests read from `manifests/*.toml`, weights checked against them."""
+"""The registered models: manifests read from `manifests/*.toml`, weights checked against them.
+
+The user's own ones (`own.py`) come after the shipped ones, whose names they can't take.
+"""
 
 import hashlib
 import tomllib
@@ -6,25 +9,36 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
+from moodreel.models.own import own_names, own_weights, read_own
 from moodreel.schemas.manifest import Manifest
 
 _HERE: Final = Path(__file__).parent
 MANIFESTS: Final = _HERE / "manifests"
 WEIGHTS: Final = _HERE / "weights"
-REGISTERED: Final = ("inception-resnet-v2", "gan-sgdma", "small-vgg")
+REGISTERED: Final = ("inception-resnet-v2", "gan-sgdma", "small-vgg", "gan-sgdma-voice")
 # what a run uses of each task if none is named
-DEFAULTS: Final[dict[Literal["face", "voice"], tuple[str, ...]]] = {"face": ("inception-resnet-v2",), "voice": ()}
+DEFAULTS: Final[dict[Literal["face", "voice"], tuple[str, ...]]] = {
+    "face": ("inception-resnet-v2",),
+    "voice": ("gan-sgdma-voice",),
+}
 
 
-@cache
+def registered() -> tuple[str, ...]:
+    """Return the names of all models, the shipped ones first."""
+    return (*REGISTERED, *(name for name in own_names() if name not in REGISTERED))
+
+
+@cache  # so a process keeps the model that it began with, whatever is registered meanwhile
 def read_manifest(name: str) -> Manifest:
     """Return a registered model's manifest.
 
     Raises:
         ValueError: no model has that name.
     """
+    if name not in registered():
+        raise ValueError(f"no model {name!r}; registered are: {', '.join(registered())}")
     if name not in REGISTERED:
-        raise ValueError(f"no model {name!r}; registered are: {', '.join(REGISTERED)}")
+        return read_own(name)
     return Manifest.model_validate(tomllib.loads((MANIFESTS / f"{name}.toml").read_text(encoding="utf-8")))
 
 
@@ -34,9 +48,11 @@ def checked_weights(manifest: Manifest) -> Path:
     Raises:
         ValueError: the file is missing or another one.
     """
-    path = WEIGHTS / manifest.weights
+    is_shipped = manifest.name in REGISTERED
+    path = WEIGHTS / manifest.weights if is_shipped else own_weights(manifest)
     if not path.is_file():
-        raise ValueError(f"{manifest.name}: weights {path.name} are missing; install moodreel again")
+        remedy = "install moodreel again" if is_shipped else "register the model again with `moodreel models add`"
+        raise ValueError(f"{manifest.name}: weights {path.name} are missing; {remedy}")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != manifest.sha256:

@@ -38,15 +38,15 @@ def gan_sgdma() -> TrainingConfig:
     return TrainingConfig(
         network="gan-sgdma",
         input_px=48,
-        num_epochs=45,
+        num_epochs=12,
         batch_size=128,
-        schedule=OneCycle(peak_rate=0.05),
+        schedule=OneCycle(peak_rate=0.03),
         nesterov=False,
         weight_decay=5e-4,
         gradient_norm=5.0,
         drop_rate=0.3,
         distillation=Distillation(teachers=("small-vgg",)),
-        adversarial=Adversarial(share=0.0625, denoiser_rate_factor=6.0),
+        adversarial=Adversarial(share=0.0625),
     )
 
 
@@ -95,7 +95,7 @@ def gan_sgdma_voice() -> TrainingConfig:
         class_balance="sampling",
         drop_rate=0.5,
         sound=SoundFeatures(),
-        adversarial=Adversarial(noise_sigmas=(0.25, 0.5, 0.75), share=0.25),
+        adversarial=Adversarial(noise_sigmas=(0.25, 0.5, 0.75), share=0.5),
     )
 
 
