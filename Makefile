@@ -17,15 +17,18 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/python -m moodreel.flows.demo
 
-# two processes of one thread each: threads that wait for each other cost more than they bring to small networks
+# several processes of one thread each: threads that wait for each other cost more than they bring to small networks;
+# three for two processors, since many tests wait for servers; in the order of the files, the long ones of flows first
+PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+
 test: export OMP_NUM_THREADS := 1
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(PYTEST)
 
 # those too that take minutes
 test-all: export OMP_NUM_THREADS := 1
 test-all: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
 
 lint: setup
 	$(BIN)/ruff check .

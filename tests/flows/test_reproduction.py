@@ -135,6 +135,7 @@ def _reproduce_with_debug_networks(data: Path, out: Path) -> None:
     reproduce_comparison(data, out, num_epochs=2, resume=False)
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on_and_ends_at_the_same_figures(data: Path, reproduced: Path, tmp_path: Path) -> None:
     child = multiprocessing.get_context("spawn").Process(target=_reproduce_with_debug_networks, args=(data, tmp_path))
     child.start()

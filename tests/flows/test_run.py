@@ -49,6 +49,7 @@ def test_ray_and_prefect_give_the_same_tables_as_one_process(
     assert_equal(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_ray_address_takes_a_cluster(clips: Path, undisturbed: Path, tmp_path: Path, prefect_home: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

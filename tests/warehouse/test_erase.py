@@ -179,7 +179,9 @@ def test_a_video_is_gone_from_every_table_file_and_byte(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("left_out", STEPS, ids=lambda step: step.__name__)
-@pytest.mark.parametrize("named", [ZOE, PERSON], ids=["video", "person"])
+@pytest.mark.parametrize(
+    "named", [pytest.param(ZOE, id="video"), pytest.param(PERSON, id="person", marks=pytest.mark.slow)]
+)
 def test_the_proof_fails_if_a_step_is_left_out(lake: Lake, left_out: Step, named: str) -> None:
     target = find_target(lake, named)
     # DuckLake itself does not rewrite files of a table with inlined reals
@@ -227,7 +229,7 @@ def test_what_is_left_is_found_also_after_new_rows(lake: Lake) -> None:
     lake.close()
 
 
-@pytest.mark.parametrize("num_steps", [1, 3, 8])
+@pytest.mark.parametrize("num_steps", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 8))])
 def test_an_erasure_cut_short_is_finished_from_what_it_kept(lake: Lake, num_steps: int) -> None:
     target = find_target(lake, PERSON)
     write_intent(lake.folder, target)
