@@ -7,7 +7,6 @@ since an auditor asks who, and those who were looked at only by keyed hashes of 
 import json
 import os
 import re
-import secrets
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-import blake3
+from blake3 import blake3
+
+from moodreel.warehouse.keys import make_key
 
 FILE: Final = "audit.sqlite"
 KEY: Final = "audit.key"
@@ -92,7 +93,8 @@ def hashed(warehouse: Path, subject: str) -> str:
     Raises:
         OSError: the warehouse has no key yet and none can be written.
     """
-    return blake3.blake3(subject.encode(), key=_key(warehouse / KEY)).hexdigest(length=16)
+    make_key(warehouse / KEY)
+    return blake3(subject.encode(), key=(warehouse / KEY).read_bytes()).hexdigest(length=16)
 
 
 def _append(path: Path, entry: dict[str, object]) -> int:
@@ -109,23 +111,6 @@ def _append(path: Path, entry: dict[str, object]) -> int:
         connection.execute("COMMIT")
     assert number is not None
     return number
-
-
-def _key(path: Path) -> bytes:
-    """Return the key, made if there is none; of several processes that make one, the first one's stays."""
-    with suppress(FileNotFoundError):
-        return path.read_bytes()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path.read_bytes()
 
 
 def _account() -> str:

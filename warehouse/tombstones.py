@@ -4,18 +4,15 @@ A row holds a keyed hash, so that neither the id nor a guess at it can be read f
 catalog, in a file that only its owner may read.
 """
 
-import os
-import secrets
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import duckdb
 from blake3 import blake3
 
 from moodreel.warehouse.append import append_rows
+from moodreel.warehouse.keys import make_key
 from moodreel.warehouse.lake import Lake, WarehouseError
 
 KEY_FILE: Final = "tombstones.key"
@@ -33,7 +30,7 @@ def bury(lake: Lake, video_id: str, scope: str) -> None:
         WarehouseError: there are tombstones, but the key that reads them is gone.
     """
     if not lake.query("SELECT 1 FROM tombstones LIMIT 1"):  # a second key would make the first one's rows unreadable
-        _make_key(lake.folder)
+        make_key(lake.folder / KEY_FILE)
     row = {"keyed_hash": _hash(lake, video_id), "scope": scope, "erased_at": datetime.now(UTC)}
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
@@ -66,17 +63,3 @@ def _hash(lake: Lake, video_id: str) -> str:
             f"{lake.folder / KEY_FILE} is gone or damaged: restore it, or erased videos would be analysed again"
         )
     return blake3(video_id.encode(), key=key).hexdigest()
-
-
-def _make_key(folder: Path) -> None:
-    """Write the key whole or not at all, once."""
-    if (folder / KEY_FILE).exists():
-        return
-    temporary = folder / f"{KEY_FILE}.{secrets.token_hex(8)}"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(blake3.key_size))
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):  # another one was quicker: its key counts
-        os.link(temporary, folder / KEY_FILE)
-    temporary.unlink()
