@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tomli_w
 from clips import SPEECH, portrait, portrait_clip
+from commands import command
 from own_models import FACE_INPUT, VoiceNetwork, face_network, write_onnx, write_safetensors
 from PIL import Image
 
@@ -32,15 +33,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MOODREEL_MODELS", str(tmp_path / "own"))
     read_manifest.cache_clear()
     return tmp_path / "own"
-
-
-def command(monkeypatch: pytest.MonkeyPatch, capfd: Any, *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["moodreel", *words])
-    with pytest.raises(SystemExit) as ending:
-        cli.main()
-    printed = capfd.readouterr()
-    assert isinstance(ending.value.code, int)
-    return ending.value.code, printed.out, printed.err
 
 
 def stored(folder: Path) -> dict[str, bytes]:

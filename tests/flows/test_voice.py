@@ -1,7 +1,6 @@
 """The voice in a run: verdicts for speech alone, from stored features too, and what the tables say of odd sound."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from clips import SPEECH, numbered, portrait_clip, write_clip
+from commands import command
 from lakes import assert_equal
 from other_model import VOICE, other_model
 
@@ -61,15 +61,6 @@ def run(folder: Path, warehouse: Path, **settings: object) -> RunCounts:
 def rows(warehouse: Path, query: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = ask(warehouse, query).to_pylist()
     return found
-
-
-def command(monkeypatch: pytest.MonkeyPatch, capfd: Any, *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["moodreel", *words])
-    with pytest.raises(SystemExit) as ending:
-        cli.main()
-    printed = capfd.readouterr()
-    assert isinstance(ending.value.code, int)
-    return ending.value.code, printed.out, printed.err
 
 
 def test_speech_gets_a_verdict_and_silence_and_tones_get_none(folder: Path, tmp_path: Path, voice: Manifest) -> None:
