@@ -152,6 +152,16 @@ ALL_TABLES: Final = (
     ),
     _table("frames", "a sampled frame, faces or none", [_VIDEO, _CONFIG, _TS, ("num_faces", INT, "faces found")]),
     _table(
+        "frame_tallies",
+        "a video's sampled frames under one configuration, counted from `frames`",
+        [
+            _VIDEO,
+            _CONFIG,
+            ("num_frames", INT, "sampled frames"),
+            ("seconds_with_face", REAL, "s of those with a face, each as long as it stands"),
+        ],
+    ),
+    _table(
         "faces",
         "a face in a frame",
         [
@@ -178,6 +188,21 @@ ALL_TABLES: Final = (
             _TRACK,
             *_PROBABILITIES,
             ("label", TEXT, "the most probable expression"),
+        ],
+    ),
+    _table(
+        "face_tallies",
+        "a person's faces of one label under one model, counted from `face_emotions`",
+        [
+            _VIDEO,
+            _CONFIG,
+            _MODEL,
+            _TRACK,
+            ("label", TEXT, "the most probable expression"),
+            ("num_faces", INT, "faces of that label"),
+            ("first_s", REAL, "presentation time of the first of them, s"),
+            ("last_s", REAL, "of the last, s"),
+            *[(label, REAL, f"mean probability of {label} over them") for label in LABELS],
         ],
     ),
     _table(

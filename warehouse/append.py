@@ -1,21 +1,32 @@
 """Insert rows into a table of the lake, by name and in bulk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
 
 import duckdb
 import pyarrow as pa
 
 from moodreel.schemas.tables import TABLES
 
+NEW_ROWS: Final = "new_rows"
+
+
+@contextmanager
+def offered(connection: duckdb.DuckDBPyConnection, rows: object) -> Iterator[None]:
+    """Let SQL read an Arrow table or reader as `new_rows`; DuckDB takes a reader batch by batch, and once."""
+    connection.register(NEW_ROWS, rows)
+    try:
+        yield
+    finally:
+        connection.unregister(NEW_ROWS)
+
 
 def append_reader(connection: duckdb.DuckDBPyConnection, table: str, rows: object) -> int:
-    """Insert an Arrow table's or reader's rows and return their number; DuckDB takes a reader batch by batch."""
+    """Insert an Arrow table's or reader's rows and return their number."""
     names = ", ".join(name for name, _, _ in TABLES[table].columns)
-    connection.register("new_rows", rows)
-    try:
-        result = connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM new_rows").fetchone()
-    finally:
-        connection.unregister("new_rows")
+    with offered(connection, rows):
+        result = connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {NEW_ROWS}").fetchone()
     return int(result[0]) if result else 0
 
 

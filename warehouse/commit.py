@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import duckdb
 
 from moodreel.schemas.values import StepResult, VideoFile, VideoInfo
-from moodreel.warehouse.append import append_reader, append_rows
+from moodreel.warehouse.append import NEW_ROWS, append_reader, append_rows, offered
 from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.tallies import TALLY_OF, count_rows
 
 
 def commit_video(
@@ -69,6 +70,9 @@ def _write_steps(
         for table, reader in result.tables.items():
             written = append_reader(connection, table, reader())
             num_rows = written if table == result.key.step else num_rows
+            if table in TALLY_OF:
+                with offered(connection, reader()):
+                    count_rows(connection, table, NEW_ROWS)
         step = {
             **asdict(result.key),
             "video_id": video_id,

@@ -16,7 +16,8 @@ from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.proof import NotErasedError, Proof, holds_target, prove_erased
 from moodreel.warehouse.staging import remove_abandoned
 from moodreel.warehouse.statistics import tighten
-from moodreel.warehouse.target import Target, conditions, remove_intent, write_intent
+from moodreel.warehouse.tallies import count_rows
+from moodreel.warehouse.target import Target, conditions, literal, remove_intent, write_intent
 from moodreel.warehouse.tombstones import bury
 
 Step = Callable[[Lake, Target], None]
@@ -140,6 +141,8 @@ def _count_faces_anew(connection: duckdb.DuckDBPyConnection, video_id: str) -> N
         " AND faces.config_id = frames.config_id AND faces.ts_s = frames.ts_s) WHERE video_id = ?",
         [video_id],
     )
+    connection.execute("DELETE FROM frame_tallies WHERE video_id = ?", [video_id])
+    count_rows(connection, "frames", f"(SELECT * FROM frames WHERE video_id = {literal(video_id)})")
     for (step,) in connection.execute("SELECT DISTINCT step FROM steps WHERE video_id = ?", [video_id]).fetchall():
         if "face_id" not in TABLES[step].schema.names:
             continue

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from moodreel.schemas.tables import ALL_TABLES, Table
+from moodreel.warehouse.tallies import TALLY_OF, count_rows
 
 _APPLIED: Final = "applied_migrations"
 _SQL_TYPES: Final = {
@@ -45,8 +46,10 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
         if name not in applied:
             connection.execute(sql)
             _remember(connection, name, sql)
-    for table in ALL_TABLES:
-        _declare(connection, table)
+    new = {table.name for table in ALL_TABLES if _declare(connection, table)}
+    for table, tally in TALLY_OF.items():
+        if tally in new:  # a warehouse of before has rows that were not counted
+            count_rows(connection, table, table)
     for name, sql in _sql_files("views").items():
         if applied.get(name) != _digest(sql):
             view = name.removesuffix(".sql")
@@ -59,7 +62,8 @@ def sql_type(kind: pa.DataType) -> str:
     return _SQL_TYPES[kind]
 
 
-def _declare(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+def _declare(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    """Make a table, or the columns that it lacks; return whether it is new."""
     present = dict(
         connection.execute(
             "SELECT column_name, is_nullable FROM duckdb_columns()"
@@ -80,6 +84,7 @@ def _declare(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
             connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {name} {sql_type(kind)}")
         if name not in present:
             connection.execute(f"COMMENT ON COLUMN {table.name}.{name} IS '{_escaped(meaning)}'")
+    return not present
 
 
 def _exists(connection: duckdb.DuckDBPyConnection, table: str) -> bool:

@@ -1,4 +1,3 @@
--- Not built on video_emotions: that also counts persons and frames, which takes more than three times as long.
 WITH newest AS (
     SELECT video_id, arg_max(config_id, committed_at) AS config_id
     FROM steps
@@ -12,10 +11,11 @@ judged AS (
     WHERE step = 'face_emotions'
 ),
 counted AS (
-    SELECT video_id, config_id, model_id, label, count(*) AS faces_of_label,
-           sum(angry) AS angry, sum(disgust) AS disgust, sum(fear) AS fear, sum(happy) AS happy, sum(sad) AS sad,
-           sum(surprise) AS surprise, sum(neutral) AS neutral
-    FROM face_emotions
+    SELECT video_id, config_id, model_id, label, sum(num_faces)::BIGINT AS faces_of_label,
+           sum(num_faces * angry) AS angry, sum(num_faces * disgust) AS disgust, sum(num_faces * fear) AS fear,
+           sum(num_faces * happy) AS happy, sum(num_faces * sad) AS sad, sum(num_faces * surprise) AS surprise,
+           sum(num_faces * neutral) AS neutral
+    FROM face_tallies
     GROUP BY ALL
 ),
 -- ties go to the higher mean probability over all faces of the video

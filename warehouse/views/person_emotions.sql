@@ -4,26 +4,26 @@ WITH newest AS (
     WHERE step = 'face_emotions'
     GROUP BY video_id, model_id
 ),
-faces AS (
-    SELECT face_emotions.*
-    FROM face_emotions JOIN newest USING (video_id, model_id, config_id)
+counted AS (
+    SELECT face_tallies.*
+    FROM face_tallies JOIN newest USING (video_id, model_id, config_id)
 ),
 persons AS (
-    SELECT video_id, track_id, model_id, min(ts_s) AS first_s, max(ts_s) AS last_s, count(*) AS num_faces,
+    SELECT video_id, track_id, model_id, min(first_s) AS first_s, max(last_s) AS last_s,
+           sum(num_faces)::BIGINT AS num_faces,
            map(['angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral'],
-               [avg(angry), avg(disgust), avg(fear), avg(happy), avg(sad), avg(surprise), avg(neutral)]) AS mean
-    FROM faces
-    GROUP BY ALL
-),
-counted AS (
-    SELECT video_id, track_id, model_id, label, count(*) AS faces_of_label
-    FROM faces
+               [sum(num_faces * angry), sum(num_faces * disgust), sum(num_faces * fear), sum(num_faces * happy),
+                sum(num_faces * sad), sum(num_faces * surprise), sum(num_faces * neutral)]) AS probability
+    FROM counted
     GROUP BY ALL
 ),
 ranked AS (
-    SELECT *, row_number() OVER (
-        PARTITION BY video_id, track_id, model_id ORDER BY faces_of_label DESC, mean[label] DESC, label
-    ) AS place
+    SELECT video_id, track_id, model_id, label, counted.num_faces AS faces_of_label, persons.num_faces,
+           persons.first_s, persons.last_s,
+           row_number() OVER (
+               PARTITION BY video_id, track_id, model_id
+               ORDER BY counted.num_faces DESC, probability[label] DESC, label
+           ) AS place
     FROM counted JOIN persons USING (video_id, track_id, model_id)
 ),
 final AS (
