@@ -18,7 +18,7 @@ WEIGHTS: Final = _HERE / "weights"
 REGISTERED: Final = ("inception-resnet-v2", "gan-sgdma", "small-vgg", "gan-sgdma-voice")
 # what a run uses of each task if none is named
 DEFAULTS: Final[dict[Literal["face", "voice"], tuple[str, ...]]] = {
-    "face": ("inception-resnet-v2",),
+    "face": ("inception-resnet-v2", "gan-sgdma"),
     "voice": ("gan-sgdma-voice",),
 }
 

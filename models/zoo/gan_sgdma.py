@@ -44,7 +44,11 @@ class DenseBlock(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """The generator: (n, 1, h, w) noisy pixels in -1..1 to the same picture without noise."""
+    """The generator: (n, 1, h, w) noisy pixels in -1..1 to the same picture without noise.
+
+    The layers give what is to be added to the picture (Zhang et al. 2017, arXiv 1608.03981), nothing at first: the
+    detail of a picture with little noise need not pass the bottleneck.
+    """
 
     def __init__(
         self,
@@ -62,10 +66,12 @@ class Denoiser(nn.Module):
         )
         self.bottleneck = connect(low_level + _NUM_BLOCKS * added, low_level, 1)
         self.last = connect(low_level, num_values, 3)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Denoise."""
-        result: Tensor = self.last(self.summarise(pixels))
+        result: Tensor = pixels + self.last(self.summarise(pixels))
         return result
 
     def summarise(self, pixels: Tensor) -> Tensor:

@@ -34,19 +34,19 @@ def inception_resnet_v2() -> TrainingConfig:
 
 
 def gan_sgdma() -> TrainingConfig:
-    """The source paper's denoiser and critic, taught by the small VGG; plain momentum, as the paper has it."""
+    """The source paper's denoiser and critic, taught by the small VGG; plain momentum, on from the shipped weights."""
     return TrainingConfig(
         network="gan-sgdma",
         input_px=48,
-        num_epochs=12,
+        num_epochs=34,
         batch_size=128,
-        schedule=OneCycle(peak_rate=0.03),
+        schedule=OneCycle(peak_rate=0.05),
         nesterov=False,
         weight_decay=5e-4,
         gradient_norm=5.0,
         drop_rate=0.3,
         distillation=Distillation(teachers=("small-vgg",)),
-        adversarial=Adversarial(share=0.0625),
+        adversarial=Adversarial(share=0.0625, denoiser_rate_factor=6.0),
     )
 
 
