@@ -79,12 +79,16 @@ def show_closing_table(summary: RunSummary, rows: list[dict[str, object]], failu
     """Print a row for each video of the run, the failures, and the sums."""
     console = Console()
     if rows:
-        table = Table("video", "people", "dominant emotion", "share", "seconds", caption=f"by {rows[0]['model']}")
+        table = Table(
+            *("video", "people", "dominant emotion", "share", "voice", "face and voice", "seconds"),
+            caption=f"faces by {rows[0]['model']}",
+        )
         for row in rows:
             share = "" if row["share"] is None else f"{row['share']:.0%}"
             emotion = str(row["dominant_emotion"] or "no face")
             name = os.path.basename(str(row["path"]))
-            table.add_row(name, str(row["people"]), emotion, share, f"{row['seconds']:.1f}")
+            heard, verdict = str(row["voice"] or ""), str(row["verdict"] or "")
+            table.add_row(name, str(row["people"]), emotion, share, heard, verdict, f"{row['seconds']:.1f}")
         console.print(table)
     for path, message in failures.items():
         console.print(f"failed: {os.path.basename(path)}: {message}", markup=False, soft_wrap=True)

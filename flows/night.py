@@ -300,13 +300,19 @@ class Night:
         return told
 
     def closing_rows(self) -> list[dict[str, object]]:
-        """Return a row for each video analysed in this run, as its first model sees it."""
-        names = ("path", "people", "dominant_emotion", "share", "seconds")
-        first = read_manifest(self.config.face_models[0])
+        """Return a row for each video analysed in this run, as its first face and voice models see it."""
+        names = ("path", "people", "dominant_emotion", "share", "voice", "verdict", "seconds")
+        face = read_manifest(self.config.face_models[0])
+        voice = next((read_manifest(name).model_id for name in self.config.voice_models), None)
         rows = self.lake.query(
-            "SELECT path, num_people, dominant_emotion, dominant_share, max(seconds)"
-            " FROM video_emotions JOIN steps USING (video_id) WHERE run_id = ?"
-            " AND video_emotions.model_id = ? GROUP BY ALL ORDER BY path",
-            [self.run_id, first.model_id],
+            "WITH mine AS (SELECT video_id, max(seconds) AS seconds FROM steps WHERE run_id = ? GROUP BY video_id)"
+            " SELECT faces.path, num_people, faces.dominant_emotion, faces.dominant_share,"
+            " coalesce(voices.dominant_emotion, if(sound = 'ok', 'no speech', sound)), verdicts.emotion, seconds"
+            " FROM mine JOIN video_emotions AS faces ON faces.video_id = mine.video_id AND faces.model_id = ?"
+            " LEFT JOIN video_voice AS voices ON voices.video_id = mine.video_id AND voices.model_id = ?"
+            " LEFT JOIN video_verdict AS verdicts ON verdicts.video_id = mine.video_id AND from_s IS NULL"
+            " AND face_model_id = faces.model_id AND voice_model_id IS NOT DISTINCT FROM voices.model_id"
+            " ORDER BY faces.path",
+            [self.run_id, face.model_id, voice],
         )
-        return [{**dict(zip(names, row, strict=True)), "model": first.name} for row in rows]
+        return [{**dict(zip(names, row, strict=True)), "model": face.name} for row in rows]

@@ -142,10 +142,12 @@ def _classify_video(
         return False
     staged = staging.video(video.video_id)
     try:
+        num_judged = 0
         for rows in stored_rows(lake, manifest.task, video):
+            num_judged += rows.num_rows
             staged.add(0, Part(table, classify(rows), manifest.model_id))
         staged.close()
-        tables = {table: keyed_reader(table, video.video_id, key, staged)}
+        tables = {table: keyed_reader(table, video.video_id, key, staged, num_judged)}
         result = StepResult(key, video.outcome, video.detail, tables)
         return commit_steps(lake, run_id, video.video_id, [result], time.monotonic() - started)
     finally:

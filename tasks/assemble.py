@@ -51,7 +51,8 @@ def assemble_video(
     for key in sorted(work.steps, key=lambda key: (key.step, key.model_id or "")):
         if key.step in ("audio_windows", "voice_emotions"):
             assert sound is not None
-            tables = {key.step: keyed_reader(key.step, work.file.video_id, key, staged)}
+            num_windows = sum(batch.num_rows for batch in staged.batches("audio_windows", columns=["window_id"]))
+            tables = {key.step: keyed_reader(key.step, work.file.video_id, key, staged, num_windows)}
             results.append(StepResult(key, sound.outcome, sound.detail, tables))
         else:
             assert ids is not None
@@ -99,21 +100,40 @@ class _FaceIds:
                 columns["track_id"] = pa.array(self._tracks[here], pa.int64())
                 columns["ts_s"] = pa.array(self._ts_s[here], pa.float64())
             yield columns
-        if table != "frames" and first != len(self._ts_s):
-            # a worker that has other weights under the model's name gives its rows under another id
-            counts = f"{first} rows of {table} for {len(self._ts_s)} faces"
-            remedy = f"do all workers have {key.model_id or 'the same version'}?"
-            raise VideoError(Reason.CRASH, f"{self._video_id}: {counts}; {remedy}", "commit")
+        if table != "frames":
+            _expect(first, len(self._ts_s), table, self._video_id, key)
 
 
-def keyed_reader(table: str, video_id: str, key: StepKey, staged: StagedRows) -> Callable[[], pa.RecordBatchReader]:
-    """Return what reads a table's staged rows with the video's keys, those of windows or of faces numbered already."""
+def keyed_reader(
+    table: str, video_id: str, key: StepKey, staged: StagedRows, num_judged: int
+) -> Callable[[], pa.RecordBatchReader]:
+    """Return what reads a table's staged rows with the video's keys, those of windows or of faces numbered already.
+
+    Args:
+        table: its name.
+        video_id: the video.
+        key: the step.
+        staged: the rows.
+        num_judged: windows or faces of the video; each must have a row.
+    """
 
     def rows() -> Iterator[Columns]:
+        num_rows = 0
         for batch in staged.batches(table, key.model_id):
+            num_rows += batch.num_rows
             yield {name: batch[name] for name in batch.schema.names} | _keys(batch.num_rows, video_id, key)
+        _expect(num_rows, num_judged, table, video_id, key)
 
     return _reader(table, rows)
+
+
+def _expect(num_rows: int, num_judged: int, table: str, video_id: str, key: StepKey) -> None:
+    """Fail where rows are missing: a worker that has other weights under a model's name gives them under another id."""
+    if num_rows != num_judged:
+        remedy = f"do all workers have {key.model_id or 'the same version'}?"
+        judged = "windows" if "window_id" in TABLES[table].schema.names else "faces"
+        counts = f"{num_rows} rows of {table} for {num_judged} {judged}"
+        raise VideoError(Reason.CRASH, f"{video_id}: {counts}; {remedy}", "commit")
 
 
 def _keys(n: int, video_id: str, key: StepKey) -> Columns:

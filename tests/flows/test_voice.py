@@ -14,9 +14,10 @@ from lakes import assert_equal
 from other_model import VOICE, other_model
 
 from moodreel.flows import cli
-from moodreel.flows.run import run_night
-from moodreel.models.registry import DEFAULTS
+from moodreel.flows.run import RunReport, run_night
+from moodreel.models.registry import DEFAULTS, read_manifest
 from moodreel.schemas.config import NightRequest
+from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import Manifest
 from moodreel.schemas.values import RunCounts
 from moodreel.warehouse.ask import ask
@@ -53,9 +54,13 @@ def sound_file(path: Path, hz: float) -> Path:
     return path
 
 
-def run(folder: Path, warehouse: Path, **settings: object) -> RunCounts:
+def report_of(folder: Path, warehouse: Path, **settings: object) -> RunReport:
     request = {"folder": str(folder), "warehouse": str(warehouse), "workers": 0, **settings}
-    return run_night(NightRequest.model_validate(request)).summary.counts
+    return run_night(NightRequest.model_validate(request))
+
+
+def run(folder: Path, warehouse: Path, **settings: object) -> RunCounts:
+    return report_of(folder, warehouse, **settings).summary.counts
 
 
 def rows(warehouse: Path, query: str) -> list[dict[str, Any]]:
@@ -91,11 +96,13 @@ def test_speech_gets_a_verdict_and_silence_and_tones_get_none(folder: Path, tmp_
 
 
 def test_a_verdict_names_the_modalities_it_rests_on(folder: Path, tmp_path: Path, voice: Manifest) -> None:
-    run(folder, tmp_path / "lake")
+    report = report_of(folder, tmp_path / "lake")
     verdicts = rows(
         tmp_path / "lake",
-        "SELECT parse_filename(path) AS name, rests_on, emotion IS NULL AS is_open, face_weight + voice_weight AS total"
-        f" FROM video_verdict WHERE from_s IS NULL AND voice_model_id = '{voice.model_id}' ORDER BY name",
+        "SELECT parse_filename(path) AS name, rests_on, emotion, emotion IS NULL AS is_open,"
+        " face_weight + voice_weight AS total"
+        f" FROM video_verdict WHERE from_s IS NULL AND voice_model_id = '{voice.model_id}'"
+        f" AND face_model_id = '{read_manifest(DEFAULTS['face'][0]).model_id}' ORDER BY name",
     )
     assert [(row["name"], row["rests_on"], row["is_open"]) for row in verdicts] == [
         ("mute.mp4", "face", False),
@@ -104,6 +111,10 @@ def test_a_verdict_names_the_modalities_it_rests_on(folder: Path, tmp_path: Path
         ("tone.mp4", "none", True),
     ]
     assert [row["total"] for row in verdicts] == pytest.approx([1, 0, 1, 0])
+    # the closing table says the same
+    assert [row["verdict"] for row in report.rows] == [row["emotion"] for row in verdicts]
+    heard = [row["voice"] for row in report.rows]
+    assert heard[:2] == ["none", "silent"] and heard[2] in LABELS and heard[3] == "no speech"
 
 
 def test_a_rerun_gives_the_rows_of_a_run_without_the_videos(

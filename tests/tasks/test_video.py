@@ -79,6 +79,17 @@ def test_faces_without_a_wanted_models_verdict_are_no_verdict_of_none(analyst: V
     area.close()
 
 
+def test_windows_without_a_wanted_models_verdict_are_no_verdict_of_none(analyst: VideoAnalyst, tmp_path: Path) -> None:
+    portrait_clip(tmp_path / "a.mp4", seconds=1, sound=SPEECH)
+    area = StagingArea(tmp_path / "w", "run")
+    with pytest.raises(
+        VideoError, match=r"0 rows of voice_emotions for \d+ windows; do all workers have gan-sgdma-voi"
+    ):
+        # the analyst has no voice model
+        results_of(analyst, file_in(tmp_path), 120, area, CONFIG.model_copy(update={"voice_models": DEFAULTS["voice"]}))
+    area.close()
+
+
 def test_rows_do_not_depend_on_the_segments(analyst: VideoAnalyst, tmp_path: Path) -> None:
     frames = list(pan_cut_pan(40))
     encode(tmp_path / "a.mp4", frames, [Fraction(i, 10) for i in range(40)], options={"g": "9"})
