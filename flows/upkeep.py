@@ -46,9 +46,12 @@ class MaintenanceReport:
         for name, value in asdict(self.before).items():
             table.add_row(name.replace("_", " ").replace("num ", ""), f"{value:,}", f"{after[name]:,}")
         Console().print(table)
-        print(f"{self.num_old_crops:,} old crops and {self.num_old_rows:,} rows of replaced settings deleted")
-        if self.waiting:
-            print(self.waiting)
+        print(self.told())
+
+    def told(self) -> str:
+        """Return what the sizes don't say, a line each."""
+        deleted = f"{self.num_old_crops:,} old crops and {self.num_old_rows:,} rows of replaced settings deleted"
+        return f"{deleted}\n{self.waiting}" if self.waiting else deleted
 
 
 @dataclass(frozen=True, slots=True)
