@@ -4,7 +4,7 @@ BIN := .venv/bin
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: setup demo test test-all lint wheel-test bench-nights clean
+.PHONY: setup demo test test-all lint wheel-test bench-nights torture clean
 
 setup: .venv/ready
 
@@ -49,6 +49,11 @@ bench-nights: setup
 	PYTHONPATH=tests/support $(BIN)/python tests/support/bench_nothing_new.py
 	PYTHONPATH=tests/support $(BIN)/python tests/support/bench_rerun.py
 	PYTHONPATH=tests/support $(BIN)/python tests/support/bench_upkeep.py
+
+# 200 kills, about an hour; `tests/support/torture.py --help` names what can be chosen
+torture: export OMP_NUM_THREADS := 1
+torture: setup
+	PYTHONPATH=tests/support $(BIN)/python tests/support/torture.py
 
 clean:
 	rm -rf .venv .cache build demo-data

@@ -1,18 +1,20 @@
 """A run over a folder: discover, plan, analyse each video, commit; what both ways of running share."""
 
 import logging
+import threading
 import time
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
-from moodreel.flows.workers import Workers, start_workers
+from moodreel.flows.workers import Alone, Workers, start_workers
 from moodreel.models.registry import DEFAULTS, checked_weights, read_manifest
 from moodreel.schemas.config import AnalysisConfig, NightRequest, PictureConfig, SoundConfig
-from moodreel.schemas.reasons import LEFT, Reason, VideoError
+from moodreel.schemas.reasons import COST_A_WORKER, LEFT, Reason, VideoError
 from moodreel.schemas.values import Outcome, RunCounts, UnitEnd, VideoFile
 from moodreel.tasks.discover import LOOKS_APART_S, check_unchanged, discover_videos
 from moodreel.tasks.plan import VideoWork, plan_videos, wanted_steps
@@ -24,6 +26,7 @@ from moodreel.warehouse.records import (
     close_dead_runs,
     committed_steps,
     committed_steps_of,
+    costly_contents,
     finish_run,
     hopeless_contents,
     known_contents,
@@ -39,6 +42,13 @@ from moodreel.warehouse.tombstones import erased_among
 ATTEMPTS = 3  # for what may be gone a moment later
 BACK_OFF_S = 2.0  # before the second; doubled before the third
 log = logging.getLogger("moodreel")
+
+
+_NO_ROOM = ("no space left", "disk is full", "quota exceeded")  # as the system, SQLite and file servers put it
+
+
+class NoRoomError(RuntimeError):
+    """The warehouse's disk is full, which is no video's fault: the run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,8 @@ class Night:
         self._workers: Workers | None = None
         self._staging: StagingArea | None = None
         self._aside: dict[str, VideoWork] = {}  # by video id: what another run holds
+        self._costly: set[str] = set()  # video ids whose last attempt cost a worker
+        self._one_alone = threading.Lock()
         self._looked_at = self._started
 
     def __enter__(self) -> "Night":
@@ -168,6 +180,7 @@ class Night:
         self._looked_at = time.monotonic()
         files = self._without_erased(found.files)
         record_sightings(self.lake, self.run_id, files)
+        self._costly |= costly_contents(self.lake, "nightly")
         hopeless = hopeless_contents(self.lake, self._code_version)
         quarantined = quarantined_contents(self.lake, "nightly")
         for path, error in found.refused:
@@ -205,6 +218,7 @@ class Night:
 
         Raises:
             VideoError: it can't be analysed; the failure is recorded.
+            NoRoomError: the disk is full; nothing is recorded against the video.
         """
         try:
             self._analyse_leased(work)
@@ -212,6 +226,9 @@ class Night:
             self._record(work, error, attempt)
             raise
         except Exception as error:  # the one place where a crash becomes a row; the night goes on
+            if any(words in str(error).lower() for words in _NO_ROOM):
+                told = f"the disk of {self.lake.folder} is full: make room and run again; what was committed stays"
+                raise NoRoomError(told) from error
             log.exception("%s", work.file.path)
             crash = VideoError(Reason.CRASH, f"{work.file.path}: {type(error).__name__}: {error}", "commit")
             self._record(work, crash, attempt)
@@ -245,16 +262,32 @@ class Night:
 
     def _analyse(self, work: VideoWork) -> bool:
         """Analyse and commit; say whether there was anything left to commit."""
+        time.sleep(max(0.0, self._looked_at + LOOKS_APART_S - time.monotonic()))
+        with self._workers_for(work.file.video_id) as workers:
+            return self._analyse_with(workers, work)
+
+    @contextmanager
+    def _workers_for(self, video_id: str) -> Iterator[Workers]:
+        """Give the workers, or a process for this video alone; one such at a time, since each loads the networks."""
+        # a run that died may have died of the video; with Ray that would cost this one no more than an actor
+        is_suspect = self.request.workers == 0 and VIDEO + video_id in self._leases.abandoned
+        if video_id not in self._costly and not is_suspect:
+            assert self._workers
+            yield self._workers
+            return
+        with self._one_alone, closing(Alone(self.config, self.request.isolation)) as workers:
+            yield workers
+
+    def _analyse_with(self, workers: Workers, work: VideoWork) -> bool:
         from moodreel.tasks.assemble import assemble_video  # numpy and trackers are loaded only where there is work
 
-        assert self._workers and self._staging
-        time.sleep(max(0.0, self._looked_at + LOOKS_APART_S - time.monotonic()))
+        assert self._staging
         started = time.monotonic()
-        info = self._workers.probe(work.file)
+        info = workers.probe(work.file)
         units = cut_units(work.file, info, work.steps, self.config.picture)
         staged = self._staging.video(work.file.video_id)
         try:
-            ends = self._workers.analyse(units, staged.add)
+            ends = workers.analyse(units, staged.add)
             staged.close()
             check_unchanged(work.file)
             sound = next((end for unit, end in zip(units, ends, strict=True) if unit.segment is None), None)
@@ -277,6 +310,8 @@ class Night:
         self.tally.failed.pop(work.file.path, None)
         fate = self.tally.left if error.reason in LEFT else self.tally.failed
         fate[work.file.path] = error
+        if error.reason in COST_A_WORKER:
+            self._costly.add(work.file.video_id)
         record_failure(self.lake, self.run_id, work.file.path, work.file.video_id, error, attempt)
 
     @property

@@ -23,7 +23,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from moodreel.flows import progress
-from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night
+from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night, NoRoomError
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import LEFT, RETRY_TONIGHT, VideoError
 from moodreel.tasks.plan import VideoWork
@@ -114,6 +114,9 @@ def _await_one(
 ) -> None:
     future = next(as_completed(list(pending)))
     item = pending.pop(future)
+    ended = future.result(raise_on_failure=False)
+    if isinstance(ended, NoRoomError):
+        raise ended
     if not night.has_put_aside(item):
         done(item)
 

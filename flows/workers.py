@@ -2,14 +2,15 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any, Final, Protocol
 
-from moodreel.schemas.config import AnalysisConfig
+from moodreel.schemas.config import AnalysisConfig, Isolation
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import Part, Unit, UnitEnd, VideoFile, VideoInfo
 
@@ -17,6 +18,8 @@ _RAY_TOKEN: Final = Path.home() / ".ray" / "auth_token"
 OnPart = Callable[[int, Part], None]
 PART_TIMEOUT_S: Final = 900.0  # between two pieces of a unit; a piece is a few seconds of work
 _START_TIMEOUT_S: Final = 600.0
+_LOOK_S: Final = 1.0  # between two looks at whether any actor is left
+_RESTART_S: Final = 5.0  # between two tries to start one
 _PARTS_WAITING: Final = 4  # pieces that an actor may be ahead of the driver
 _OBJECT_STORE_BYTES: Final = 160 * 2**20  # pieces are small; Ray would take a third of the machine's memory
 
@@ -104,6 +107,8 @@ class RayPool:
         self._idle: Queue[Any] = Queue()
         for one in self.actors:
             self._idle.put(one)
+        self._is_closed = threading.Event()
+        self._lost_at: dict[int, float] = {}  # by place in `actors`: since when one is being replaced
         self._threads = ThreadPoolExecutor(self.num_workers, thread_name_prefix="unit")
 
     def probe(self, file: VideoFile) -> VideoInfo:
@@ -129,6 +134,7 @@ class RayPool:
 
     def close(self) -> None:
         """See `Workers`."""
+        self._is_closed.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
         for actor in self.actors:
             self._ray.kill(actor)
@@ -138,12 +144,48 @@ class RayPool:
     def _start_actor(self) -> Any:
         return self._analyst.remote(self._config)
 
-    def _replace(self, actor: Any) -> Any:
-        """End an actor for good and start another; calls to it wait until its networks are loaded."""
+    def _replace(self, actor: Any) -> None:
+        """End an actor for good and have another one take its place, which is idle once its networks are loaded.
+
+        After the loss of a machine there may be no room for it: the others go on without.
+        """
+        place = self.actors.index(actor)
+        self._lost_at[place] = time.monotonic()
         self._ray.kill(actor)
-        new = self._start_actor()
-        self.actors[self.actors.index(actor)] = new
-        return new
+        threading.Thread(target=self._fill, args=(place,), name=f"actor {place}", daemon=True).start()
+
+    def _fill(self, place: int) -> None:
+        while not self._is_closed.is_set():
+            actor = self.actors[place] = self._start_actor()
+            try:
+                self._ray.get(actor.ready.remote())
+            except self._ray.exceptions.RayError:  # lost again, with its machine
+                self._is_closed.wait(_RESTART_S)
+                continue
+            del self._lost_at[place]
+            self._idle.put(actor)
+            return
+
+    def _take(self, path: str, stage: str) -> Any:
+        """Wait for an idle actor.
+
+        Raises:
+            VideoError: all actors are lost, and no other one can be started, or for long none could.
+        """
+        while True:
+            with suppress(Empty):
+                return self._idle.get(timeout=_LOOK_S)
+            lost = list(self._lost_at.values())
+            if len(lost) < len(self.actors):
+                continue
+            if max(lost) < time.monotonic() - _START_TIMEOUT_S or not self._has_machines():
+                raise VideoError(Reason.WORKER_LOST, f"{path}: no worker is left, and none can be started", stage)
+
+    def _has_machines(self) -> bool:
+        try:
+            return any(node["Alive"] for node in self._ray.nodes())
+        except Exception:  # whoever would know is gone too
+            return False
 
     def _run(self, number: int, unit: Unit, on_part: OnPart) -> UnitEnd:
         with self._actor(unit.file.path, "picture" if unit.segment else "sound") as actor:
@@ -166,27 +208,49 @@ class RayPool:
     def _actor(self, path: str, stage: str) -> Iterator[Any]:
         """Lend an idle actor and turn Ray's errors into reasons."""
         errors = self._ray.exceptions
-        actor = self._idle.get()
+        actor = self._take(path, stage)
+        is_sound = False
         try:
             yield actor
+            is_sound = True
         except errors.GetTimeoutError as error:
-            actor = self._replace(actor)
-            message = f"{path}: no result for {self._part_timeout_s:.0f} s"
-            raise VideoError(Reason.TIMEOUT, message, stage) from error
-        except errors.OutOfMemoryError as error:
+            raise VideoError(Reason.TIMEOUT, f"{path}: no result for {self._part_timeout_s:.0f} s", stage) from error
+        except errors.OutOfMemoryError as error:  # Ray ended the actor before the machine would have had to
             raise VideoError(Reason.OUT_OF_MEMORY, f"{path}: the worker ran out of memory", stage) from error
         except (errors.RayActorError, errors.WorkerCrashedError, errors.ObjectLostError) as error:
-            actor = self._replace(actor)
             raise VideoError(Reason.WORKER_LOST, f"{path}: its worker died", stage) from error
         except errors.RayTaskError as error:
+            is_sound = True
             if isinstance(error.cause, VideoError):
                 raise error.cause from None
             raise VideoError(Reason.CRASH, f"{path}: {type(error.cause).__name__}: {error.cause}", stage) from error
-        except Exception:  # the driver's own trouble, a full disk say: the actor may be in the middle of a unit
-            actor = self._replace(actor)
-            raise
         finally:
-            self._idle.put(actor)
+            if is_sound:
+                self._idle.put(actor)
+            else:  # also after the driver's own trouble, a full disk say: it may be in the middle of a unit
+                self._replace(actor)
+
+
+class Alone:
+    """A process for one video that cost a worker; it ends with that video."""
+
+    def __init__(self, config: AnalysisConfig, limits: Isolation) -> None:
+        from moodreel.tasks.isolation import IsolatedAnalyst
+
+        self.num_workers = 1
+        self._analyst = IsolatedAnalyst(config, limits, PART_TIMEOUT_S)
+
+    def probe(self, file: VideoFile) -> VideoInfo:
+        """See `Workers`."""
+        return self._analyst.probe(file)
+
+    def analyse(self, units: Sequence[Unit], on_part: OnPart) -> list[UnitEnd]:
+        """See `Workers`."""
+        return [_drain(self._analyst.analyse(unit), number, on_part) for number, unit in enumerate(units)]
+
+    def close(self) -> None:
+        """See `Workers`."""
+        self._analyst.close()
 
 
 def start_workers(config: AnalysisConfig, num_workers: int | None) -> Workers:

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Annotated, Final, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from moodreel.schemas.purposes import Ground, check_purpose, stated_purpose
@@ -57,14 +57,23 @@ class AnalysisConfig(_Config):
         return (*self.face_models, *self.voice_models)
 
 
+class Isolation(_Config):
+    """What a video may take that cost a worker, and is therefore analysed in a process of its own."""
+
+    memory_mb: Annotated[int, Ge(1)] = 4096  # beyond that of the loaded networks
+    cpu_s: Annotated[int, Ge(1)] = 3600  # for the whole sound, and for two minutes of picture
+    max_pixels: Annotated[int, Ge(1)] = 2**26  # of a frame; 8K has half of that
+    max_streams: Annotated[int, Ge(1)] = 32
+
+
 SAMPLE_RATE_HZ: Final = 16_000
 
 
 class NightRequest(_Config):
     """What a run is asked for: the parameters of the flow and of `moodreel run`."""
 
-    folder: str
-    warehouse: str = "warehouse-data"
+    folder: Annotated[str, MinLen(1)]  # Prefect turns a variable that is not set into ""
+    warehouse: Annotated[str, MinLen(1)] = "warehouse-data"
     models: tuple[str, ...] = ()  # face and voice models alike; a task that none is named for takes its defaults
     features: bool = False  # fill the table face_features
     sample_fps: Annotated[float, Gt(0.0), Le(240.0)] = 5.0
@@ -72,6 +81,7 @@ class NightRequest(_Config):
     decoder: Literal["pyav", "decord"] = "pyav"
     audio: bool = True
     workers: Annotated[int, Ge(0), Le(4096)] | None = None  # None: one a processor; 0: in this process, without Ray
+    isolation: Isolation = Isolation()
     purpose: Annotated[str | None, AfterValidator(stated_purpose)] = Field(default=None, validate_default=True)
     exception: Ground | None = None  # why a purpose at work or in education is lawful
 

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     READ_ERROR = "read_error"
     OUT_OF_MEMORY = "out_of_memory"
     WORKER_LOST = "worker_lost"
+    KILLED_ITS_WORKER = "killed_its_worker"
+    OVER_LIMITS = "over_limits"
     TIMEOUT = "timeout"
     CRASH = "crash"
 
@@ -36,6 +38,8 @@ MEANING: Final[dict[Reason, str]] = {
     Reason.READ_ERROR: "the disk or network share gave an error",
     Reason.OUT_OF_MEMORY: "the worker ran out of memory",
     Reason.WORKER_LOST: "the worker process died",
+    Reason.KILLED_ITS_WORKER: "its worker died, and so did a process for it alone, or that reached a limit",
+    Reason.OVER_LIMITS: "its worker died, and it has more pixels or streams than such a video may have",
     Reason.TIMEOUT: "a piece of work took longer than its limit",
     Reason.CRASH: "an error of the program that nobody foresaw",
 }
@@ -48,8 +52,14 @@ RETRY_NEXT_NIGHT: Final = RETRY_TONIGHT | {
     Reason.VANISHED,
     Reason.CHANGED,
     Reason.UNSUPPORTED_BY_DECODER,  # the next run may use the other one
+    Reason.KILLED_ITS_WORKER,
+    Reason.OVER_LIMITS,
     Reason.CRASH,  # a full disk looks like one
 }
+# The attempt cost a worker: from then on the video is analysed in a process of its own.
+COST_A_WORKER: Final = frozenset(
+    {Reason.WORKER_LOST, Reason.OUT_OF_MEMORY, Reason.TIMEOUT, Reason.KILLED_ITS_WORKER, Reason.OVER_LIMITS}
+)
 # No failure of the video: somebody is still writing it. It counts as skipped, whenever that happens.
 LEFT: Final = frozenset({Reason.CHANGED})
 

@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from moodreel.schemas.config import Isolation
 from moodreel.schemas.media import ALLOWED_DEMUXERS
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import VideoInfo
@@ -43,14 +44,20 @@ def open_video(path: str, stage: str) -> Iterator[InputContainer]:
         yield container
 
 
-def probe_video(path: str) -> VideoInfo:
+def probe_video(path: str, limits: Isolation | None = None) -> VideoInfo:
     """Read streams, size, duration, rotation and codecs.
 
+    Args:
+        path: the file.
+        limits: of pixels and streams, tested before anything is decoded.
+
     Raises:
-        VideoError: NO_VIDEO_STREAM, NO_FRAMES, or what `open_video` raises.
+        VideoError: NO_VIDEO_STREAM, NO_FRAMES, OVER_LIMITS, or what `open_video` raises.
     """
     with open_video(path, "probe") as container:
         stream = choose_picture(container, path)
+        if limits:
+            _check_size(container, stream, path, limits)
         frame = _first_frame(container, stream, path)
         rotation = frame.rotation % 360
         turned = rotation in (90, 270)
@@ -89,6 +96,17 @@ def picture_start_s(container: InputContainer, stream: VideoStream) -> Fraction:
     if stream.start_time is not None and stream.time_base is not None:
         return stream.start_time * stream.time_base
     return Fraction(container.start_time or 0, av.time_base)
+
+
+def _check_size(container: InputContainer, stream: VideoStream, path: str, limits: Isolation) -> None:
+    num_streams = len(container.streams)
+    if num_streams > limits.max_streams:
+        message = f"{path}: {num_streams} streams, limit {limits.max_streams}"
+        raise VideoError(Reason.OVER_LIMITS, message, "probe")
+    num_pixels = stream.codec_context.width * stream.codec_context.height
+    if num_pixels > limits.max_pixels:
+        message = f"{path}: {num_pixels} pixels a frame, limit {limits.max_pixels}"
+        raise VideoError(Reason.OVER_LIMITS, message, "probe")
 
 
 def _codec_name(stream: AudioStream) -> str:

@@ -28,12 +28,16 @@ class Leases:
 
     Every method is whole or has no effect, also against other processes. Clocks of several machines must agree within
     a fraction of the length.
+
+    Attributes:
+        abandoned: names that this holder found held by one that was over, which therefore died at work on them.
     """
 
     def __init__(self, lake: Lake, holder: str, length_s: float = LENGTH_S) -> None:
         """Make the table if need be."""
         self._lake, self._holder, self._length_s = lake, f"{holder}@{this_process()}", length_s
         self._names: set[str] = set()
+        self.abandoned: set[str] = set()
         self._ended = threading.Event()
         self._renewal = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
 
@@ -71,6 +75,7 @@ class Leases:
                 if holder == self._holder:
                     continue
                 if _is_over(holder, expires_at):
+                    self.abandoned.add(held)
                     connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [held])
                 elif held == name or (blocked_by and held.startswith(blocked_by)):
                     return False

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import duckdb
 
 from moodreel.schemas.manifest import Manifest
-from moodreel.schemas.reasons import VideoError
+from moodreel.schemas.reasons import COST_A_WORKER, VideoError
 from moodreel.schemas.values import FileStamp, RunCounts, StepKey, VideoFile
 from moodreel.warehouse.append import append_rows
 from moodreel.warehouse.lake import Lake
@@ -18,6 +18,8 @@ def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str
     """Write the run's row as running; a row that stays so tells of a killed run."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
+        # Prefect gives a flow run that is retried its old id
+        connection.execute("DELETE FROM runs WHERE run_id = ?", [run_id])
         append_rows(
             connection,
             "runs",
@@ -128,6 +130,13 @@ def quarantined_contents(lake: Lake, flow: str) -> set[str]:
     """Return content ids, and paths of what could not be read, that this flow tried in too many nights."""
     rows = lake.query("SELECT coalesce(video_id, path) FROM open_failures WHERE is_quarantined AND flow = ?", [flow])
     return {str(key) for (key,) in rows}
+
+
+def costly_contents(lake: Lake, flow: str) -> set[str]:
+    """Return the content ids of those that cost this flow a worker when it last tried them."""
+    reasons = [reason.value for reason in COST_A_WORKER]
+    sql = "SELECT video_id FROM open_failures WHERE video_id IS NOT NULL AND reason IN ? AND flow = ?"
+    return {str(video_id) for (video_id,) in lake.query(sql, [reasons, flow])}
 
 
 def pardon(lake: Lake, subjects: Iterable[tuple[str, str | None]]) -> None:

@@ -9,15 +9,17 @@ from moodreel.warehouse.lake import open_reader
 
 
 def all_rows(warehouse: Path) -> dict[str, list[dict[str, object]]]:
-    """Every table's rows without the columns that name a run, a time of day or an attempt, in a fixed order."""
+    """Every table's rows without the columns that name a run, a time of day or an attempt, in a fixed order.
+
+    Of failures those that no later night tries again: the others are attempts.
+    """
     connection = open_reader(warehouse)
     found = {}
     for table in ALL_TABLES:
-        if table.name == "sightings":  # a path seen once more in a repeated run is a new row by design
-            continue
         kept = [name for name, _, _ in table.columns if name not in table.volatile]
-        distinct = "DISTINCT" if table.name in ("runs", "failures") else ""
-        sql = f"SELECT {distinct} {', '.join(kept)} FROM {table.name} ORDER BY ALL"
+        distinct = "DISTINCT" if table.name in ("runs", "sightings") else ""
+        final = "WHERE NOT retryable" if table.name == "failures" else ""
+        sql = f"SELECT {distinct} {', '.join(kept)} FROM {table.name} {final} ORDER BY ALL"
         found[table.name] = connection.execute(sql).to_arrow_table().to_pylist()
     connection.close()
     return found

@@ -1,0 +1,58 @@
+"""A Ray cluster of two nodes, each a raylet with workers of its own; one of them dies in the middle of the night."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from clips import portrait_clip
+from lakes import all_rows
+from ray.cluster_utils import Cluster
+
+from moodreel.flows.run import run_night
+from moodreel.schemas.config import NightRequest
+from moodreel.warehouse.ask import ask
+
+MOODREEL = str(Path(sys.executable).with_name("moodreel"))
+NUM_CLIPS = 6
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100_000_000})
+    made.add_node(num_cpus=1, object_store_memory=100_000_000)
+    yield made
+    made.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_loss_of_a_node_costs_no_video(cluster: Cluster, tmp_path: Path, prefect_home: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(NUM_CLIPS):
+        portrait_clip(folder / f"{number}.mp4", seconds=4 + number)
+    command = [MOODREEL, "run", str(folder), "--warehouse", str(tmp_path / "lake"), "--json"]
+    environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+    night = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert night.stderr is not None
+    for line in night.stderr:
+        if line.startswith("1/6"):
+            break
+    [node] = cluster.worker_nodes
+    [raylet] = [each.process for each in node.all_processes["raylet"]]
+    workers = [each for each in psutil.Process(raylet.pid).children() if "Analyst" in each.name()]
+    assert workers, "the second node does part of the work"
+    cluster.remove_node(node, allow_graceful=False)
+    said = json.loads(night.communicate()[0])
+    assert (night.returncode, said["num_analysed"], said["num_failed"]) == (0, NUM_CLIPS, 0)
+    assert ask(tmp_path / "lake", "SELECT DISTINCT reason FROM failures").to_pylist() == [{"reason": "worker_lost"}]
+
+    run_night(NightRequest(folder=str(folder), warehouse=str(tmp_path / "undisturbed"), workers=0))
+    one, other = all_rows(tmp_path / "lake"), all_rows(tmp_path / "undisturbed")
+    for table in ("faces", "frames", "face_emotions", "audio_windows", "crops", "steps", "videos", "face_tallies"):
+        assert one[table] == other[table], table

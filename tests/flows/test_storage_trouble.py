@@ -1,0 +1,124 @@
+"""A warehouse on a full disk, on one that can't be written, and one that somebody keeps locked."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from killing import MOODREEL
+from lakes import assert_equal
+from torture import make_clips
+
+from moodreel.flows.run import run_night
+from moodreel.schemas.config import NightRequest
+from moodreel.warehouse.ask import ask
+from moodreel.warehouse.lake import Lake
+
+OPTIONS = ("--workers", "0", "--no-audio", "--models", "small-vgg")
+RUN = f'"$0" run "$1" --warehouse "$2" {" ".join(OPTIONS)}'
+# the second run has room; the whole warehouse is then brought to the same place outside of the mount
+ON_A_SMALL_DISK = f"""
+mount -t tmpfs -o size="$3" tmpfs "$2" || exit 99
+{RUN} 2> "$4/first"; echo $? >> "$4/first"
+mount -o remount,size=500m "$2"
+{RUN} 2> "$4/second"; echo $? >> "$4/second"
+cp -a "$2/." "$4/warehouse"
+"""
+READ_ONLY = f"""
+mount --bind "$2" "$2" && mount -o remount,ro,bind "$2" || exit 99
+exec {RUN}
+"""
+HOLD_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def in_own_mounts(script: str, *words: str | Path) -> "subprocess.CompletedProcess[str]":
+    own = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    command = [*own, "sh", "-c", script, MOODREEL, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("this system lets no test mount a folder")
+    return done
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_clips(tmp_path_factory.mktemp("clips"))
+    for name in ("portrait.mp4", "speech.mp4", "mute.mp4", "damaged.ts"):
+        (folder / name).unlink()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    warehouse = tmp_path_factory.mktemp("undisturbed")
+    assert night(videos, warehouse) == 2
+    return warehouse
+
+
+def night(videos: Path, warehouse: Path) -> int:
+    request = NightRequest(folder=str(videos), warehouse=str(warehouse), workers=0, audio=False, models=("small-vgg",))
+    return run_night(request).summary.counts.num_analysed
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    (tmp_path / "w").mkdir()
+    return tmp_path / "w"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("size", ["600k", pytest.param("300k", marks=pytest.mark.slow)])
+def test_a_full_disk_loses_nothing(videos: Path, undisturbed: Path, warehouse: Path, tmp_path: Path, size: str) -> None:
+    in_own_mounts(ON_A_SMALL_DISK, videos, warehouse, size, tmp_path)
+    first, second = ((tmp_path / name).read_text().splitlines() for name in ("first", "second"))
+    assert first[-1] == "1" and second[-1] in ("0", "3"), second
+    assert "full" in first[-2] and not any("Traceback" in line for line in first)
+    (tmp_path / "warehouse").rename(warehouse)
+    assert_equal(undisturbed, warehouse)
+    assert ask(warehouse, "SELECT 1 FROM failures WHERE retryable").num_rows == 0
+
+
+def test_a_warehouse_that_cannot_be_written_is_one_clear_line(videos: Path, undisturbed: Path, warehouse: Path) -> None:
+    Lake(warehouse).close()
+    refused = in_own_mounts(READ_ONLY, videos, warehouse)
+    assert refused.returncode == 2
+    [line] = refused.stderr.splitlines()
+    assert f"{warehouse} is no warehouse that can be written" in line
+    assert night(videos, warehouse) == 2
+    assert_equal(undisturbed, warehouse)
+
+
+@pytest.fixture
+def lock(warehouse: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another program that has the catalog locked until its standard input ends."""
+    Lake(warehouse).close()
+    command = [sys.executable, "-c", HOLD_LOCK, str(warehouse / "catalog.sqlite")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
+    yield holder
+    holder.kill()
+    holder.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_catalog_that_stays_locked_is_one_clear_line_and_nothing_is_lost(
+    videos: Path, undisturbed: Path, warehouse: Path, lock: "subprocess.Popen[str]"
+) -> None:
+    command = [MOODREEL, "run", str(videos), "--warehouse", str(warehouse), *OPTIONS]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 1
+    [line] = refused.stderr.splitlines()
+    assert "locked" in line
+    lock.communicate()
+    assert night(videos, warehouse) == 2
+    assert_equal(undisturbed, warehouse)
+    assert ask(warehouse, "SELECT state FROM runs").to_pylist() == [{"state": "completed"}]
