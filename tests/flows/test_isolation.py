@@ -73,6 +73,7 @@ def reasons(folder: Path) -> list[tuple[str, str]]:
     return [(row["name"], row["reason"]) for row in rows.to_pylist()]
 
 
+@pytest.mark.slow
 def test_a_video_that_a_run_died_with_fails_alone_until_it_is_pardoned(folder: Path) -> None:
     die_with(folder, "a.mp4")
     assert analysed_failed(run_night(request(folder, max_pixels=1))) == (1, 1)

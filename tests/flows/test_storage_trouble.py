@@ -74,8 +74,9 @@ def warehouse(tmp_path: Path) -> Path:
     return tmp_path / "w"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("size", ["600k", pytest.param("300k", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", ["300k", "600k"])
 def test_a_full_disk_loses_nothing(videos: Path, undisturbed: Path, warehouse: Path, tmp_path: Path, size: str) -> None:
     in_own_mounts(ON_A_SMALL_DISK, videos, warehouse, size, tmp_path)
     first, second = ((tmp_path / name).read_text().splitlines() for name in ("first", "second"))

@@ -46,6 +46,7 @@ def test_moments_are_spread_over_the_run_and_its_commits() -> None:
     assert [int(seconds / 0.5) for seconds in times] == list(range(20))
     in_commits = [moment for moment in moments if moment.commit is not None]
     assert [moment.commit for moment in in_commits].count(1) == 5
+    assert [moment.is_written for moment in in_commits].count(True) == 5
     assert all(moment.seconds <= (0.1, 0.2)[(moment.commit or 1) - 1] for moment in in_commits)
 
 

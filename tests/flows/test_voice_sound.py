@@ -14,6 +14,7 @@ from sounds import Track, with_tracks
 from speech import spoken
 
 from moodreel.flows.run import run_night
+from moodreel.models.registry import DEFAULTS, read_manifest
 from moodreel.schemas.config import NightRequest
 from moodreel.warehouse.ask import ask
 
@@ -76,7 +77,9 @@ def test_the_tables_say_how_the_sound_was_and_what_was_heard(lake: Path, name: s
 
 
 def test_the_picture_is_analysed_alike_whatever_the_sound(lake: Path) -> None:
-    faces = by_name(lake, "SELECT path, num_faces, dominant_emotion, confidence FROM video_emotions")
+    model = read_manifest(DEFAULTS["face"][0]).model_id
+    told = f"SELECT path, num_faces, dominant_emotion, confidence FROM video_emotions WHERE model_id = '{model}'"
+    faces = by_name(lake, told)
     assert len(faces) == len(CLIPS)
     assert len({tuple(row[name] for name in row if name != "path") for row in faces.values()}) == 1
     assert next(iter(faces.values()))["num_faces"] > 0

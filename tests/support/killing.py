@@ -21,16 +21,25 @@ import psutil
 MOODREEL: Final = str(Path(sys.executable).with_name("moodreel"))
 Target = Literal["everything", "flow", "actor", "raylet"]
 _LOOK_S: Final = 0.002  # a commit takes a few hundredths
+_BETWEEN_WRITES_S: Final = 0.01
 _NAMES: Final = {"actor": "ray::Analyst", "raylet": "raylet"}  # what the processes' names begin with
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When to kill what: seconds after the run's start, or after a commit begins if `commit` counts them from 1."""
+    """When to kill what.
+
+    Attributes:
+        target: what is killed.
+        seconds: after the run's start; with `commit`, after that commit begins.
+        commit: counted from 1.
+        is_written: the seconds begin when the commit's first word is in the catalog.
+    """
 
     target: Target
     seconds: float
     commit: int | None = None
+    is_written: bool = False
 
 
 class Run:
@@ -51,8 +60,11 @@ class Run:
             return self.process.poll() is None
         seen: set[Path] = set()
         while self.process.poll() is None:
+            catalog = self._catalog()
             seen |= set(self.committing())
             if len(seen) >= moment.commit:
+                while moment.is_written and self._catalog() == catalog and self.process.poll() is None:
+                    time.sleep(_LOOK_S / 4)
                 time.sleep(moment.seconds)
                 return self.process.poll() is None
             time.sleep(_LOOK_S)
@@ -105,6 +117,12 @@ class Run:
             time.sleep(_LOOK_S)
         return lengths
 
+    def _catalog(self) -> tuple[int, int] | None:
+        with suppress(FileNotFoundError):
+            state = (self._warehouse / "catalog.sqlite-wal").stat()
+            return state.st_mtime_ns, state.st_size
+        return None
+
     def said(self) -> str:
         """Return all that it printed."""
         return self._log.read_text(errors="replace")
@@ -122,6 +140,8 @@ def draw_moments(
 ) -> list[Moment]:
     """Return moments spread evenly over a run's duration, every third in a commit, in random order.
 
+    Half of those in a commit are just after its first write to the catalog: a commit in two parts would be torn there.
+
     Args:
         count: how many.
         targets: what is killed in turn; in a commit always everything, as when the power goes.
@@ -133,7 +153,9 @@ def draw_moments(
     moments = []
     for index in range(in_commits):
         number = 1 + index % len(commits)
-        moments.append(Moment("everything", rng.uniform(0.0, commits[number - 1]), number))
+        is_written = index % 2 == 0
+        most = _BETWEEN_WRITES_S if is_written else commits[number - 1]
+        moments.append(Moment("everything", rng.uniform(0.0, most), number, is_written))
     rest = count - in_commits
     for index in range(rest):
         moments.append(Moment(targets[index % len(targets)], duration_s * (index + rng.random()) / rest))

@@ -50,6 +50,7 @@ def failure(analyst: IsolatedAnalyst, file: VideoFile) -> VideoError:
     return caught.value
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_any_worker(tmp_path: Path) -> None:
     portrait_clip(tmp_path / "a.mp4", seconds=1, sound=SPEECH)
     file, analyst = file_in(tmp_path), VideoAnalyst(CONFIG)
@@ -87,6 +88,7 @@ def test_a_video_that_exhausts_its_memory_fails_alone(tmp_path: Path, alone: Cal
     assert list(alone().analyse(Unit(file, Segment())))
 
 
+@pytest.mark.slow
 def test_a_video_that_takes_too_much_processor_time_fails(
     tmp_path: Path, alone: Callable[..., IsolatedAnalyst]
 ) -> None:
