@@ -41,6 +41,7 @@ def test_a_long_video_needs_no_more_memory_than_a_short_one(tmp_path: Path, seco
     assert long < short + 60, f"{short:.0f} MB for 20 s, {long:.0f} MB for {seconds} s"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_night_with_ray_stays_under_4_gb(clips: Path, tmp_path: Path, prefect_home: Path) -> None:
     command = [MOODREEL, "run", str(clips), "--warehouse", str(tmp_path), "--workers", "2", "--json"]

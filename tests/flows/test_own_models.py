@@ -118,6 +118,7 @@ def test_a_voice_model_hears_stored_windows(
         assert sum(row[label] for label in LABELS) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_ray_worker_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     command(monkeypatch, capfd, "models", "add", str(write_onnx(tmp_path, face_network())))
     RayPool(AnalysisConfig(face_models=("mine",), sound=None), 1).close()  # its workers load the networks first

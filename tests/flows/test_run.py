@@ -87,6 +87,7 @@ def test_ray_address_takes_a_cluster(clips: Path, undisturbed: Path, tmp_path: P
     assert_equal(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_and_run_again(clips: Path, undisturbed: Path, tmp_path: Path) -> None:
     command = [MOODREEL, "run", str(clips), "--warehouse", str(tmp_path), "--workers", "0"]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -125,6 +126,7 @@ def test_kill_9_of_a_ray_worker_costs_a_retry_not_the_night(
         assert one[table] == other[table], table
 
 
+@pytest.mark.slow
 def test_a_piece_that_takes_too_long_is_a_timeout_and_the_next_one_works(clips: Path, tmp_path: Path) -> None:
     with Night(NightRequest(folder=str(clips), warehouse=str(tmp_path), workers=1)) as night:
         work = {Path(item.file.path).name: item for item in night.plan()}

@@ -26,8 +26,11 @@ def first_faces(source: Path) -> LabelledFaces:
     return _read[source]
 
 
+LARGE = ("inception-resnet-v2", "inception-v3", "xception")  # also at debug size
+
+
 @pytest.mark.needs_shared
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in ZOO])
 def test_every_network_learns_in_fifty_steps_by_its_recipe(name: str, fer2013: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     small = {"is_debug": True, "num_epochs": EPOCHS, "batch_size": BATCH, "distillation": None}
