@@ -35,6 +35,7 @@ def peak_mb(folder: Path, seconds: int) -> float:
     return float(json.loads(run.stdout))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [200, pytest.param(800, marks=pytest.mark.slow)])
 def test_a_long_video_needs_no_more_memory_than_a_short_one(tmp_path: Path, seconds: int) -> None:
     short, long = peak_mb(tmp_path / "short", 20), peak_mb(tmp_path / "long", seconds)

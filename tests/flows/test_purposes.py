@@ -103,6 +103,7 @@ def test_the_command_line_refuses_before_anything_is_made(folder: Path, tmp_path
             assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_the_prefect_flow_refuses_before_anything_is_made(folder: Path, tmp_path: Path, prefect_home: Path) -> None:
     from moodreel.flows.nightly import nightly
 

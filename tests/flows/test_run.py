@@ -105,6 +105,7 @@ def test_kill_9_in_the_middle_and_run_again(clips: Path, undisturbed: Path, tmp_
     assert not (tmp_path / "staging").exists() or list((tmp_path / "staging").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_kill_9_of_a_ray_worker_costs_a_retry_not_the_night(
     clips: Path, undisturbed: Path, tmp_path: Path, prefect_home: Path

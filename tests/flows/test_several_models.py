@@ -112,6 +112,7 @@ def test_features_of_a_model_that_has_none_are_refused(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_features_asked_for_later_are_those_of_the_stored_crops(folder: Path, tmp_path: Path) -> None:
     name = SHIPPED[0]
     run(folder, tmp_path / "w", models=(name,))

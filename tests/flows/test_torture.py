@@ -27,9 +27,9 @@ def few_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(900)
 def test_killed_nights_end_as_an_undisturbed_one(few_clips: Path, tmp_path: Path) -> None:
-    tally = Torture(few_clips, tmp_path / "scratch", workers=0, seed=1).go(num_kills=3, kills_each=3)
+    tally = Torture(few_clips, tmp_path / "scratch", workers=0, seed=1).go(num_kills=2, kills_each=2)
     assert tally.differences == []
-    assert tally.hits.total() == 3 and tally.num_compared >= 1
+    assert tally.hits.total() == 2 and tally.num_compared >= 1
 
 
 @pytest.mark.slow

@@ -201,6 +201,7 @@ def state_of_other(warehouse: Path) -> object:
     return row["state"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_video_whose_holder_dies_is_analysed_at_the_end(

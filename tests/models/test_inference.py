@@ -35,10 +35,10 @@ def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(name: str, 
     faces = read_labelled_faces(fer2013, "public_test")
     fast = classify_faces(name, faces, backend="openvino")
     few = replace(
-        faces, images=faces.images[::4], labels=faces.labels[::4], votes=faces.votes[::4], is_copy=faces.is_copy[::4]
+        faces, images=faces.images[::8], labels=faces.labels[::8], votes=faces.votes[::8], is_copy=faces.is_copy[::8]
     )
     reference = classify_faces(name, few, backend="torch")  # in float32, which takes its time
-    assert (fast[::4].argmax(1) == reference.argmax(1)).mean() >= 0.99
+    assert (fast[::8].argmax(1) == reference.argmax(1)).mean() >= 0.99
     fast_scores = score(name, faces, fast, 0.0)
     manifest = read_manifest(name)
     assert fast_scores.accuracy >= 0.60 or name not in DEFAULTS["face"]

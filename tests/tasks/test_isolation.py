@@ -80,6 +80,7 @@ def test_too_many_pixels_or_streams_are_refused_by_probe(
     assert alone(max_pixels=320 * 320, max_streams=2).probe(file_in(tmp_path)).width == 320
 
 
+@pytest.mark.slow
 def test_a_video_that_exhausts_its_memory_fails_alone(tmp_path: Path, alone: Callable[..., IsolatedAnalyst]) -> None:
     white = np.full((3000, 4000, 3), 255, np.uint8)  # 36 MB a frame
     encode(tmp_path / "a.mp4", [white] * 3, [Fraction(i, 5) for i in range(3)], options={"preset": "ultrafast"})

@@ -178,7 +178,13 @@ def test_a_video_is_gone_from_every_table_file_and_byte(lake: Lake) -> None:
     assert not (lake.folder / "staging" / "dead-run").exists()
 
 
-@pytest.mark.parametrize("left_out", STEPS, ids=lambda step: step.__name__)
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        pytest.param(step, marks=[pytest.mark.slow] * (number % 3 != 2), id=step.__name__)
+        for number, step in enumerate(STEPS)
+    ],
+)
 @pytest.mark.parametrize(
     "named", [pytest.param(ZOE, id="video"), pytest.param(PERSON, id="person", marks=pytest.mark.slow)]
 )
