@@ -19,6 +19,7 @@ from moodreel.schemas.values import Outcome, RunCounts, UnitEnd, VideoFile
 from moodreel.tasks.discover import LOOKS_APART_S, check_unchanged, discover_videos
 from moodreel.tasks.plan import VideoWork, plan_videos, wanted_steps
 from moodreel.tasks.units import cut_units
+from moodreel.warehouse.audit import record_access
 from moodreel.warehouse.commit import commit_video
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.leases import VIDEO, Leases
@@ -41,10 +42,8 @@ from moodreel.warehouse.tombstones import erased_among
 
 ATTEMPTS = 3  # for what may be gone a moment later
 BACK_OFF_S = 2.0  # before the second; doubled before the third
-log = logging.getLogger("moodreel")
-
-
 _NO_ROOM = ("no space left", "disk is full", "quota exceeded")  # as the system, SQLite and file servers put it
+log = logging.getLogger("moodreel")
 
 
 class NoRoomError(RuntimeError):
@@ -156,6 +155,7 @@ class Night:
             self._leases.take_run(self.run_id)
             close_dead_runs(self.lake, self._leases)
             remove_abandoned(self.lake.folder)
+            record_access(self.lake.folder, "run", purpose=self.request.purpose, detail=f"run {self.run_id}")
             config = self.request.model_dump_json()
             start_run(self.lake, self.run_id, "nightly", config, self._code_version, self.request.purpose)
             self._opened = opened.pop_all()

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from pathlib import Path
 
 # telemetry would wait for a network that a night may not have
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -27,7 +26,6 @@ from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night, NoRoomError
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import LEFT, RETRY_TONIGHT, VideoError
 from moodreel.tasks.plan import VideoWork
-from moodreel.warehouse.audit import record_access
 
 # `moodreel run` plans before it starts Prefect at all, and hands its opened night over.
 _HANDED_OVER: ContextVar[tuple[Night, list[VideoWork]] | None] = ContextVar("handed_over", default=None)
@@ -44,7 +42,6 @@ def nightly(request: NightRequest) -> dict[str, object]:
     if handed_over:
         return _conduct(*handed_over)
     with Night(request, str(flow_run.get_id()).replace("-", "")) as night:
-        record_access(Path(request.warehouse), "run", purpose=request.purpose, detail=f"run {night.run_id}")
         return _conduct(night, night.plan())
 
 

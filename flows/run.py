@@ -4,14 +4,12 @@ import os
 import time
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
 from moodreel.flows import progress
 from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night, RunSummary
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import RETRY_TONIGHT, VideoError
 from moodreel.tasks.plan import VideoWork
-from moodreel.warehouse.audit import record_access
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,6 @@ def run_night(request: NightRequest) -> RunReport:
     """
     run_id = uuid.uuid4().hex
     with Night(request, run_id) as night:
-        record_access(Path(request.warehouse), "run", purpose=request.purpose, detail=f"run {run_id}")
         work = night.plan()
         if work and request.workers == 0:
             _work_off(night, work)

@@ -104,11 +104,17 @@ class RayPool:
             ray.get([one.ready.remote() for one in self.actors], timeout=_START_TIMEOUT_S)
         except ray.exceptions.GetTimeoutError as error:
             raise RuntimeError(f"Ray has no room for {self.num_workers} workers: ask for fewer --workers") from error
+        except ray.exceptions.ActorDiedError as error:
+            told = " ".join(str(error).split())
+            if os.environ.get("RAY_AUTH_MODE") == "token":  # the two look the same from here
+                told += " If the cluster asks for no token, set RAY_AUTH_MODE=disabled."
+            raise RuntimeError(f"Ray could not start the workers: {told}") from error
         self._idle: Queue[Any] = Queue()
         for one in self.actors:
             self._idle.put(one)
         self._is_closed = threading.Event()
         self._lost_at: dict[int, float] = {}  # by place in `actors`: since when one is being replaced
+        self._last_error = ""  # why the last of them could not be started
         self._threads = ThreadPoolExecutor(self.num_workers, thread_name_prefix="unit")
 
     def probe(self, file: VideoFile) -> VideoInfo:
@@ -159,7 +165,8 @@ class RayPool:
             actor = self.actors[place] = self._start_actor()
             try:
                 self._ray.get(actor.ready.remote())
-            except self._ray.exceptions.RayError:  # lost again, with its machine
+            except self._ray.exceptions.RayError as error:  # lost again, with its machine
+                self._last_error = str(error).partition("\n")[0]
                 self._is_closed.wait(_RESTART_S)
                 continue
             del self._lost_at[place]
@@ -179,7 +186,10 @@ class RayPool:
             if len(lost) < len(self.actors):
                 continue
             if max(lost) < time.monotonic() - _START_TIMEOUT_S or not self._has_machines():
-                raise VideoError(Reason.WORKER_LOST, f"{path}: no worker is left, and none can be started", stage)
+                cause = f": {self._last_error}" if self._last_error else ""
+                raise VideoError(
+                    Reason.WORKER_LOST, f"{path}: no worker is left, and none can be started{cause}", stage
+                )
 
     def _has_machines(self) -> bool:
         try:

@@ -54,7 +54,7 @@ RETRY_NEXT_NIGHT: Final = RETRY_TONIGHT | {
     Reason.UNSUPPORTED_BY_DECODER,  # the next run may use the other one
     Reason.KILLED_ITS_WORKER,
     Reason.OVER_LIMITS,
-    Reason.CRASH,  # a full disk looks like one
+    Reason.CRASH,  # nobody knows whether it comes again
 }
 # The attempt cost a worker: from then on the video is analysed in a process of its own.
 COST_A_WORKER: Final = frozenset(

@@ -47,11 +47,11 @@ def assemble_video(
     broken = next((end for end in picture if end.outcome is Outcome.BROKEN), None)
     how = broken or UnitEnd(Outcome.OK)
     ids = _FaceIds(work.file.video_id, config, staged) if picture else None
+    num_windows = sum(batch.num_rows for batch in staged.batches("audio_windows", columns=["window_id"]))
     results = []
     for key in sorted(work.steps, key=lambda key: (key.step, key.model_id or "")):
         if key.step in ("audio_windows", "voice_emotions"):
             assert sound is not None
-            num_windows = sum(batch.num_rows for batch in staged.batches("audio_windows", columns=["window_id"]))
             tables = {key.step: keyed_reader(key.step, work.file.video_id, key, staged, num_windows)}
             results.append(StepResult(key, sound.outcome, sound.detail, tables))
         else:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import psutil
@@ -30,19 +31,32 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
+def test_a_cluster_without_a_token_is_told_of(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    portrait_clip(tmp_path / "videos" / "0.mp4", seconds=1)
+    command = [MOODREEL, "run", str(tmp_path / "videos"), "--warehouse", str(tmp_path / "lake")]
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    night = subprocess.run(
+        command, env={**os.environ, "RAY_ADDRESS": cluster.address} | token, capture_output=True, text=True
+    )
+    assert night.returncode != 0
+    assert "set RAY_AUTH_MODE=disabled" in night.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_loss_of_a_node_costs_no_video(cluster: Cluster, tmp_path: Path, prefect_home: Path) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
     for number in range(NUM_CLIPS):
         portrait_clip(folder / f"{number}.mp4", seconds=4 + number)
     command = [MOODREEL, "run", str(folder), "--warehouse", str(tmp_path / "lake"), "--json"]
-    environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+    environment = {**os.environ, "RAY_ADDRESS": cluster.address, "RAY_AUTH_MODE": "disabled"}  # it has no token
     night = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert night.stderr is not None
-    for line in night.stderr:
-        if line.startswith("1/6"):
-            break
+    said_so_far = list(takewhile(lambda line: not line.startswith("1/6"), night.stderr))
+    assert night.poll() is None, said_so_far
     [node] = cluster.worker_nodes
     [raylet] = [each.process for each in node.all_processes["raylet"]]
     workers = [each for each in psutil.Process(raylet.pid).children() if "Analyst" in each.name()]

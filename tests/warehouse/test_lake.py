@@ -161,6 +161,15 @@ def test_runs_sightings_and_failures_are_remembered(lake: Lake) -> None:
     assert lake.query("SELECT state, num_videos, config->>'folder' FROM runs") == [("completed", 6, "x")]
 
 
+def test_a_run_started_again_has_one_row(lake: Lake) -> None:
+    start_run(lake, "r", "nightly", "{}", "1")
+    finish_run(lake, "r", "failed", None)
+    start_run(lake, "other", "nightly", "{}", "1")
+    start_run(lake, "r", "nightly", "{}", "2")  # as Prefect's Retry does
+    rows = lake.query("SELECT run_id, state, code_version, finished_at FROM runs ORDER BY run_id")
+    assert rows == [("other", "running", "1", None), ("r", "running", "2", None)]
+
+
 @pytest.mark.parametrize(
     "query",
     [
