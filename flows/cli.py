@@ -269,7 +269,11 @@ def doctor(as_json: AsJson = False) -> None:
 def train(
     recipe: Annotated[str, typer.Argument(help="A named recipe of tasks/learning/recipes.py.")],
     data: Annotated[Path, typer.Option(help="Labelled faces, or clips for a recipe of voices; see README.")],
-    out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/NAME.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model; by default the recipe's.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting than the recipe's, such as seed=1.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch.")] = False,
     init: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
     find_rate: Annotated[bool, typer.Option("--find-rate", help="Propose a learning rate; train nothing.")] = False,
@@ -277,14 +281,13 @@ def train(
 ) -> None:
     """Train a classifier of faces or voices and write its weights and manifest; its epochs go to the warehouse too."""
     from moodreel.flows.training import run_training, search_rate
+    from moodreel.flows.training_order import TrainingOrder
 
-    out = out or RUNS / recipe
     if find_rate and resume:
         raise ValueError("--find-rate trains nothing, so there is nothing to --resume: leave one of them out")
-    if find_rate:
-        search_rate(recipe, data, out, init=init)
-    else:
-        run_training(recipe, data, out, warehouse=warehouse, resume=resume, init=init)
+    folder = out or RUNS / (name or recipe)
+    order = TrainingOrder(recipe, data, folder, warehouse, resume, init, name, tuple(changes or ()))
+    (search_rate if find_rate else run_training)(order)
 
 
 @app.command()

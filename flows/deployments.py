@@ -61,6 +61,7 @@ def train(
         init: weights (safetensors) to start from.
     """
     from moodreel.flows.training import run_training
+    from moodreel.flows.training_order import TrainingOrder
 
     start = Path(init) if init else None
-    run_training(recipe, Path(data), Path(out), warehouse=Path(warehouse), resume=resume, init=start)
+    run_training(TrainingOrder(recipe, Path(data), Path(out), Path(warehouse), resume, start))

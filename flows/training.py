@@ -6,6 +6,7 @@ from typing import Any
 
 from moodreel.flows import progress
 from moodreel.flows.training_facts import FACES, describe_run
+from moodreel.flows.training_order import TrainingOrder
 from moodreel.flows.training_record import RecordedRun
 from moodreel.flows.voice_training import read_voices, train_voice
 from moodreel.models.packing import load_weights
@@ -21,93 +22,75 @@ from moodreel.tasks.learning.identity import digest_faces, identify_run
 from moodreel.tasks.learning.labelled import LabelledFaces, read_labelled_faces, refuse_missing_classes
 from moodreel.tasks.learning.rate_chart import PICTURE, write_rate_search
 from moodreel.tasks.learning.rate_finder import find_rate
-from moodreel.tasks.learning.recipes import RECIPES
 from moodreel.tasks.learning.train import EpochMetrics, Trained, predict
 
 
-def run_training(recipe: str, data: Path, out: Path, *, warehouse: Path, resume: bool, init: Path | None) -> None:
-    """Train on the split `train`, measure on `public_test`, and write weights and manifest to `out`.
+def run_training(order: TrainingOrder) -> None:
+    """Train on the split `train`, measure on `public_test`, and write weights and manifest to the run's folder.
 
     Raises:
-        ValueError: no recipe has that name, or the data can't be used.
+        ValueError: no recipe has that name, a change does not fit it, or the data can't be used.
         FloatingPointError: the run diverged; `out` keeps its last whole epoch.
     """
-    config = find_recipe(recipe)
+    config, data, out = order.config, order.data, order.out
     if config.sound:
-        train_voice(recipe, config, data, out, warehouse=warehouse, resume=resume, init=init)
+        train_voice(order)
         return
     train, held_out = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
     refuse_missing_classes(train.labels, data)
-    if init is not None:
-        load_weights(init)  # what is no weights is refused before anything is written
-    identity = identify_run(out, config, digest_faces(train, held_out), resume)
-    learning, validation = (_read(recipe, faces, config, out) for faces in (train, held_out))
+    if order.init is not None:
+        load_weights(order.init)  # what is no weights is refused before anything is written
+    identity = identify_run(out, config, digest_faces(train, held_out), order.resume)
+    learning, validation = (_read(order.model, faces, config, out) for faces in (train, held_out))
 
     def export(trained: Trained) -> Manifest:
         probabilities = predict(trained.network, validation, config)
-        scores, calibration = score(recipe, held_out, probabilities, 0.0), calibrate(probabilities, held_out.labels)
-        facts = _facts(recipe, data, init, scores, calibration, trained.history)
+        scores = score(order.model, held_out, probabilities, 0.0)
+        facts = _facts(order, scores, calibrate(probabilities, held_out.labels), trained.history)
         if config.deep:
             facts["measured_with"] = facts["training"][-1].command  # `evaluate` takes frame classifiers
         elif config.adversarial:
             clean = validation.plain(slice(None))[:, :1]
             facts["denoising"] = denoising_table(trained.network, clean, config.adversarial.noise_sigmas)
-        return export_model(trained.network, config, recipe, out, **facts)
+        return export_model(trained.network, config, order.model, out, **facts)
 
-    run = RecordedRun(recipe, data, out, warehouse, identity, init)
-    manifest = run.train(learning, validation, export, resume=resume)
+    manifest = RecordedRun(order, identity).train(learning, validation, export)
     accuracy = manifest.metrics["public_test_accuracy"]
-    print(f"{manifest.model_id}: accuracy {accuracy:.4f}; {out}/{recipe}.toml", file=sys.stderr)
+    print(f"{manifest.model_id}: accuracy {accuracy:.4f}; {out}/{order.model}.toml", file=sys.stderr)
 
 
-def search_rate(recipe: str, data: Path, out: Path, *, init: Path | None) -> None:
-    """Propose a learning rate for a recipe, print it, and write its picture and numbers to `out`; nothing is trained.
+def search_rate(order: TrainingOrder) -> None:
+    """Propose a learning rate, print it, and write its picture and numbers to the run's folder; nothing is trained.
 
     Raises:
-        ValueError: no recipe has that name, the data can't be used, or the loss fell at no rate.
+        ValueError: what `run_training` raises, or the loss fell at no rate.
     """
-    config = find_recipe(recipe)
+    config, data, out, model = order.config, order.data, order.out, order.model
     if config.sound:
-        examples = read_voices(recipe, config, data, out)
+        examples = read_voices(model, config, data, out)
     else:
         train = read_labelled_faces(data, "train")
         refuse_missing_classes(train.labels, data)
-        examples = _read(recipe, train, config, out)
-    with progress.steps(f"{recipe}: rates") as (done, _):
-        search = find_rate(config, examples, init=init, on_step=done)
-    write_rate_search(search, f"{recipe} on {data.name}", out)
+        examples = _read(model, train, config, out)
+    with progress.steps(f"{model}: rates") as (done, _):
+        search = find_rate(config, examples, init=order.init, on_step=done)
+    write_rate_search(search, f"{model} on {data.name}", out)
     print(
-        f"{recipe}: try a rate of {search.chosen_rate:.2g}; the loss is smallest at {search.minimum_rate:.2g}, "
+        f"{model}: try a rate of {search.chosen_rate:.2g}; the loss is smallest at {search.minimum_rate:.2g}, "
         f"see {out / PICTURE}"
     )
 
 
-def find_recipe(name: str) -> TrainingConfig:
-    """Return a recipe's configuration.
-
-    Raises:
-        ValueError: no recipe has that name.
-    """
-    if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; there are: {', '.join(RECIPES)}")
-    return RECIPES[name]()
-
-
-def _read(recipe: str, faces: LabelledFaces, config: TrainingConfig, out: Path) -> Examples:
+def _read(model: str, faces: LabelledFaces, config: TrainingConfig, out: Path) -> Examples:
     if config.deep is None:
         return read_examples(faces, config, out)
-    with progress.steps(f"{recipe}: deep features") as (done, say):
+    with progress.steps(f"{model}: deep features") as (done, say):
         say(f"deep features of {len(faces.labels)} faces, read once and kept in {out}")
         return read_examples(faces, config, out, done)
 
 
 def _facts(
-    recipe: str,
-    data: Path,
-    init: Path | None,
-    scores: Scores,
-    calibration: Calibration,
-    history: list[EpochMetrics],
+    order: TrainingOrder, scores: Scores, calibration: Calibration, history: list[EpochMetrics]
 ) -> dict[str, Any]:
     metrics = {
         "accuracy": scores.accuracy,
@@ -117,13 +100,13 @@ def _facts(
         "ece": calibration.ece,
         "ece_uncalibrated": calibration.ece_uncalibrated,
     }
-    runs = describe_run(recipe, data, init, history)
+    runs = describe_run(order, history)
     return {
         **FACES,
         "version": str(len(runs)),
         "temperature": round(calibration.temperature, 4),
         "metrics": {f"public_test_{name}": round(value, 4) for name, value in metrics.items() if value is not None},
-        "measured_with": f"moodreel evaluate {recipe} --data {data.name} --split public_test",
+        "measured_with": f"moodreel evaluate {order.model} --data {order.data.name} --split public_test",
         "training": runs,
         "per_class": {
             label: {name: round(row[name] or 0.0, 4) for name in ("precision", "recall", "f1")}

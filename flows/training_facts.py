@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from moodreel.flows.training_order import TrainingOrder
 from moodreel.models.registry import REGISTERED, read_manifest
 from moodreel.schemas.manifest import TrainingRun
 from moodreel.tasks.learning.train import EpochMetrics
@@ -37,17 +38,15 @@ VOICES: Final[dict[str, Any]] = {  # of whatever learnt from EmoDB and RAVDESS
 }
 
 
-def describe_run(
-    recipe: str, data: Path, init: Path | None, history: Sequence[EpochMetrics]
-) -> tuple[TrainingRun, ...]:
-    """Return the runs behind weights, this one last; those before are known if `init` is a registered model's."""
+def describe_run(order: TrainingOrder, history: Sequence[EpochMetrics]) -> tuple[TrainingRun, ...]:
+    """Return the runs behind weights, this one last; those before are known if they start from a registered model's."""
     this = TrainingRun(
-        command=f"moodreel train {recipe} --data {data.name}" + (f" --init {init.name}" if init else ""),
+        command=order.command,
         epochs=len(history),
         hours=round(sum(epoch.seconds for epoch in history) / 3600, 2),
         machine=torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores",
     )
-    return (*(_earlier_runs(init) if init else ()), this)
+    return (*(_earlier_runs(order.init) if order.init else ()), this)
 
 
 def _earlier_runs(init: Path) -> list[TrainingRun]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from moodreel.flows import progress
+from moodreel.flows.training_order import TrainingOrder
 from moodreel.schemas.manifest import Manifest
 from moodreel.tasks.learning.examples import Examples
 from moodreel.tasks.learning.identity import RunIdentity, write_identity
@@ -61,35 +62,29 @@ class TrainingRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """A recipe on its way to weights: what it learns from, where it is kept."""
+    """A training on its way to weights."""
 
-    recipe: str
-    data: Path
-    out: Path
-    warehouse: Path
+    order: TrainingOrder
     identity: RunIdentity
-    init: Path | None
 
-    def train(
-        self, learning: Examples, validation: Examples, export: Callable[[Trained], Manifest], *, resume: bool
-    ) -> Manifest:
+    def train(self, learning: Examples, validation: Examples, export: Callable[[Trained], Manifest]) -> Manifest:
         """Train, and let `export` write what ships; the run counts as completed once it has.
 
         Raises:
             ValueError: what `train_classifier` raises, or the warehouse can't be used.
             FloatingPointError: the run diverged; `out` keeps its last whole epoch.
         """
-        config = self.identity.config
+        config, order = self.identity.config, self.order
         row = {
-            "recipe": self.recipe,
+            "recipe": order.recipe,
             "config": config.model_dump_json(),
-            "data": str(self.data.resolve()),
+            "data": str(order.data.resolve()),
             "data_id": self.identity.data_id,
-            "init": None if self.init is None else str(self.init.resolve()),
+            "init": None if order.init is None else str(order.init.resolve()),
             "code_version": version("moodreel"),
         }
-        with TrainingRecord(self.warehouse, self.out, self.identity, row) as record:
-            with progress.steps(self.recipe) as (done, say), _divergence_told(self.recipe, self.out):
+        with TrainingRecord(order.warehouse, order.out, self.identity, row) as record:
+            with progress.steps(order.model) as (done, say), _divergence_told(order.model, order.out):
 
                 def on_step(step: int, num_steps: int) -> None:
                     record.begin()
@@ -103,9 +98,9 @@ class RecordedRun:
                     config,
                     learning,
                     validation,
-                    self.out,
-                    resume=resume,
-                    init=self.init,
+                    order.out,
+                    resume=order.resume,
+                    init=order.init,
                     on_epoch=on_epoch,
                     on_step=on_step,
                 )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from moodreel.flows import progress
 from moodreel.flows.training_facts import VOICES, describe_run
+from moodreel.flows.training_order import TrainingOrder
 from moodreel.flows.training_record import RecordedRun
 from moodreel.models.packing import load_weights
 from moodreel.schemas.config import SoundConfig
@@ -45,46 +46,37 @@ _PLAIN = SoundFeatures.model_validate({"augmentation": {"num_copies": 0}})  # wh
 Judged = tuple[NDArray[np.float32], NDArray[np.float32]]  # (n, 7) of the clips, (m, 7) of their rows
 
 
-def train_voice(
-    recipe: str,
-    config: TrainingConfig,
-    data: Path,
-    out: Path,
-    *,
-    warehouse: Path,
-    resume: bool,
-    init: Path | None,
-) -> None:
-    """Cross-validate a voice recipe, train it on all speakers, and write weights and manifest to `out`.
+def train_voice(order: TrainingOrder) -> None:
+    """Cross-validate a voice recipe, train it on all speakers, and write weights and manifest to the run's folder.
 
     Raises:
         ValueError: the data can't be used.
         FloatingPointError: a run diverged; its folder keeps its last whole epoch.
     """
+    config, data, out, model = order.config, order.data, order.out, order.model
     clips = read_labelled_clips(data)
     refuse_missing_classes(clips.labels, data, "clip")
-    if init is not None:
-        load_weights(init)
-    identity = identify_run(out, config, digest_clips(clips), resume)
-    rows, everyone = _rows(recipe, clips, config, out), np.arange(len(clips.labels))
-    of_clips, of_rows = judge_folds(recipe, clips, speaker_folds(clips), rows, out)
+    if order.init is not None:
+        load_weights(order.init)
+    identity = identify_run(out, config, digest_clips(clips), order.resume)
+    rows, everyone = _rows(model, clips, config, out), np.arange(len(clips.labels))
+    of_clips, of_rows = judge_folds(model, config, clips, speaker_folds(clips), rows, out)
     learning, plain = _learning(rows, clips, everyone, config), plain_examples(rows, clips, everyone)
 
     def export(trained: Trained) -> Manifest:
         heard = rows.is_heard[rows.copies == 0]
         facts = _facts(clips, score_corpora(clips, of_clips), of_rows[heard], plain.labels[heard])
         facts["input"] = _describe_input(config, len(learning.labels))
-        facts["measured_with"] = f"moodreel evaluate {recipe} --folds speaker --data {data.name}"
-        facts["training"] = describe_run(recipe, data, init, trained.history)
+        facts["measured_with"] = f"moodreel evaluate {order.recipe} --folds speaker --data {data.name}"
+        facts["training"] = describe_run(order, trained.history)
         facts["version"] = str(len(facts["training"]))
-        return export_model(trained.network, config, recipe, out, **facts)
+        return export_model(trained.network, config, model, out, **facts)
 
-    run = RecordedRun(recipe, data, out, warehouse, identity, init)
-    manifest = run.train(learning, plain, export, resume=resume)
-    print(f"{manifest.model_id}: UAR {manifest.metrics['uar']:.4f}; {out}/{recipe}.toml", file=sys.stderr)
+    manifest = RecordedRun(order, identity).train(learning, plain, export)
+    print(f"{manifest.model_id}: UAR {manifest.metrics['uar']:.4f}; {out}/{model}.toml", file=sys.stderr)
 
 
-def read_voices(recipe: str, config: TrainingConfig, data: Path, out: Path) -> Examples:
+def read_voices(model: str, config: TrainingConfig, data: Path, out: Path) -> Examples:
     """Return what a voice recipe learns from, all speakers together.
 
     Raises:
@@ -92,7 +84,7 @@ def read_voices(recipe: str, config: TrainingConfig, data: Path, out: Path) -> E
     """
     clips = read_labelled_clips(data)
     refuse_missing_classes(clips.labels, data, "clip")
-    return _learning(_rows(recipe, clips, config, out), clips, np.arange(len(clips.labels)), config)
+    return _learning(_rows(model, clips, config, out), clips, np.arange(len(clips.labels)), config)
 
 
 def evaluate_folds(recipes: Sequence[str], data: Path, runs: Path) -> dict[str, list[VoiceScores]]:
@@ -113,13 +105,23 @@ def evaluate_folds(recipes: Sequence[str], data: Path, runs: Path) -> dict[str, 
     for name, config in configs.items():
         out = runs / name
         rows = _rows(name, clips, config, out if config else runs / "baselines")
-        found[name] = score_corpora(clips, judge_folds(name, clips, folds, rows, out)[0])
+        found[name] = score_corpora(clips, judge_folds(name, config, clips, folds, rows, out)[0])
     return found
 
 
-def judge_folds(name: str, clips: LabelledClips, folds: Sequence[Fold], rows: ClipRows, out: Path) -> Judged:
-    """Return what networks that never heard a speaker say of all clips, and of their rows as they are."""
-    config = _find(name)
+def judge_folds(
+    name: str, config: TrainingConfig | None, clips: LabelledClips, folds: Sequence[Fold], rows: ClipRows, out: Path
+) -> Judged:
+    """Return what networks that never heard a speaker say of all clips, and of their rows as they are.
+
+    Args:
+        name: of the baseline, or of the model for the progress.
+        config: the recipe; None is a baseline.
+        clips: all of them.
+        folds: who is learnt from and who is judged.
+        rows: what the clips sound like.
+        out: where each fold has its run.
+    """
     plain = np.flatnonzero(rows.copies == 0)
     of_rows = np.zeros((len(plain), NUM_LABELS), np.float32)
     owners = rows.clips[plain]

@@ -19,7 +19,7 @@ from filelock import FileLock
 from moodreel.schemas.manifest import Manifest
 
 FORMATS: Final = (".safetensors", ".onnx")  # neither can run code when it is opened
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes part of file names and of --models NAME,..
+MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes part of file names and of --models NAME,..
 
 
 def own_folder() -> Path:
@@ -57,7 +57,7 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
         manifest = Manifest.model_validate(tomllib.loads(content.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no TOML: {error}") from error
-    if not _NAME.fullmatch(manifest.name):
+    if not MODEL_NAME.fullmatch(manifest.name):
         raise ValueError(f"{path}: the name {manifest.name!r} may hold only letters, digits and . _ -")
     if Path(manifest.weights).name != manifest.weights:
         raise ValueError(f"{path}: weights = {manifest.weights!r} must be the name of a file beside the manifest")

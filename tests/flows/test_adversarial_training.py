@@ -10,6 +10,7 @@ from stripes import write_stripes
 from moodreel.flows.evaluation import run_evaluation
 from moodreel.flows.night import analysis_config
 from moodreel.flows.training import run_training
+from moodreel.flows.training_order import TrainingOrder
 from moodreel.models import registry
 from moodreel.models.card import card
 from moodreel.models.registry import read_manifest
@@ -27,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(recipe: str, data: Path, folder: Path, resume: bool = False) -> Manifest:
-    run_training(recipe, data, folder / "run", warehouse=folder / "w", resume=resume, init=None)
+    run_training(TrainingOrder(recipe, data, folder / "run", folder / "w", resume))
     return Manifest.model_validate(tomllib.loads((folder / "run" / f"{recipe}.toml").read_text()))
 
 

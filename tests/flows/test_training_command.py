@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from commands import MOODREEL
 from stripes import write_stripes
 
 from moodreel.flows.cli import EXIT_FAILED, EXIT_USAGE, _guarded, app
 from moodreel.flows.training import run_training
+from moodreel.flows.training_order import TrainingOrder
+from moodreel.schemas.manifest import Manifest
 from moodreel.schemas.training import Cosine, Steps, TrainingConfig
 from moodreel.tasks.learning.checkpoint import CHECKPOINT
 from moodreel.tasks.learning.identity import IDENTITY
@@ -25,7 +29,6 @@ from moodreel.tasks.learning.recipes import RECIPES, debug
 from moodreel.tasks.learning.train import METRICS
 from moodreel.warehouse.ask import ask
 
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -151,28 +154,48 @@ def test_a_diverging_run_is_one_line_and_keeps_its_last_whole_epoch(
 
 def test_other_data_or_another_recipe_do_not_go_on_in_a_run(tmp_path: Path, data: Path, recipe: Any) -> None:
     recipe(num_epochs=1)
-    run_training("tried", data, tmp_path / "r", warehouse=tmp_path / "w", resume=False, init=None)
+    run_training(TrainingOrder("tried", data, tmp_path / "r", tmp_path / "w"))
     other = write_stripes(tmp_path / "other.parquet", 105)
     with pytest.raises(ValueError, match="on other data"):
-        run_training("tried", other, tmp_path / "r", warehouse=tmp_path / "w", resume=True, init=None)
+        run_training(TrainingOrder("tried", other, tmp_path / "r", tmp_path / "w", resume=True))
     recipe(num_epochs=1, schedule=Cosine(rate=0.01))
     with pytest.raises(ValueError, match="another recipe"):
-        run_training("tried", data, tmp_path / "r", warehouse=tmp_path / "w", resume=True, init=None)
+        run_training(TrainingOrder("tried", data, tmp_path / "r", tmp_path / "w", resume=True))
     assert len(rows(tmp_path / "w", "FROM trainings")) == 1
 
 
 def test_init_is_kept_in_the_row(tmp_path: Path, data: Path, recipe: Any) -> None:
     recipe(num_epochs=1)
-    run_training("tried", data, tmp_path / "a", warehouse=tmp_path / "w", resume=False, init=None)
+    run_training(TrainingOrder("tried", data, tmp_path / "a", tmp_path / "w"))
     init = tmp_path / "a" / "tried.safetensors"
-    run_training("tried", data, tmp_path / "b", warehouse=tmp_path / "w", resume=False, init=init)
+    run_training(TrainingOrder("tried", data, tmp_path / "b", tmp_path / "w", init=init))
     found = rows(tmp_path / "w", "SELECT init FROM trainings ORDER BY started_at")
     assert [row["init"] for row in found] == [None, str(init)]
+
+
+def test_settings_and_name_of_a_training_can_differ_from_the_recipes(tmp_path: Path, data: Path, moodreel: Any) -> None:
+    changes = ("--set", "seed=5", "--set", "num_epochs=1", "--set", "augmentation.rotation_deg=0.5")
+    run = moodreel("train", "debug", "--data", str(data), "--name", "mine", *changes)
+    assert run.code == 0, run.err
+    folder = tmp_path / "runs" / "mine"
+    config = json.loads((folder / IDENTITY).read_text())["config"]
+    assert (config["seed"], config["augmentation"]["rotation_deg"]) == (5, 0.5)
+    expected = debug().model_dump(mode="json")
+    assert {key for key in expected if config[key] != expected[key]} == {"seed", "num_epochs", "augmentation"}
+    manifest = Manifest.model_validate(tomllib.loads((folder / "mine.toml").read_text()))
+    assert (manifest.name, manifest.weights) == ("mine", "mine.safetensors")
+    [told] = manifest.training
+    assert told.command == f"moodreel train debug --data {data.name} --name mine {' '.join(changes)}"
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("--set", "sed=1"), "--set: sed: Extra inputs are not permitted"),
+        (("--set", "seed=one"), "--set: seed: Input should be a valid integer"),
+        (("--set", "seed"), "write NAME=VALUE"),
+        (("--set", "seed.low=1"), "seed is a value"),
+        (("--name", "../mine"), "only letters"),
         (("--init", "a.pt"), "pickled weights"),
         (("--init", "none.safetensors"), "no such file"),
         (("--warehouse", "a.pt"), "name another --warehouse"),
