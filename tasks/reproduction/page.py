@@ -58,8 +58,11 @@ def _section(table: TextTable, picture: bytes | None) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
     rows = "\n".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
-    source = "" if picture is None else f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    figure = f'<img src="{source}" srcset="{source} 2x" alt="{escape(table.title)}">' if source else ""
+    figure = ""
+    if picture is not None:
+        width_px = int.from_bytes(picture[16:20], "big") // 2  # drawn at twice the size, for screens of high density
+        source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        figure = f'<img src="{source}" width="{width_px}" alt="{escape(table.title)}">'
     return (
         f'<section><h2>{escape(table.title)}</h2>\n<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n'
         f"{rows}\n</tbody></table></div>{notes}{figure}</section>"
