@@ -1,24 +1,26 @@
 """What the docs say is compared with the program, and what they show is run."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from clips import SPEECH, portrait_clip
+from commands import moodreel
 
+from moodreel.flows.night import ATTEMPTS
 from moodreel.flows.run import run_night
 from moodreel.models.card import card
-from moodreel.models.registry import REGISTERED, read_manifest
-from moodreel.schemas.config import NightRequest
+from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
+from moodreel.schemas.config import Isolation, NightRequest, PictureConfig
 from moodreel.schemas.reasons import MEANING, RETRY_NEXT_NIGHT, RETRY_TONIGHT, Reason
 from moodreel.schemas.tables import describe_tables
-from moodreel.warehouse.ask import ask
+from moodreel.warehouse.ask import TIMEOUT_S, ask
+from moodreel.warehouse.upkeep import MIN_AGE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
+LIMITS, NIGHT = Isolation(), NightRequest(folder="x")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_every_command_of_the_readme_exists_with_its_options() -> None:
         "reproduce",
     }
     for name, rest in commands:
-        text = subprocess.run([MOODREEL, name, "--help"], capture_output=True, text=True).stdout
+        text = moodreel(name, "--help").stdout
         for option in re.findall(r"--[a-z-]+", rest):
             assert option in text, f"moodreel {name} {option}"
 
@@ -76,6 +78,64 @@ def test_tables_and_reasons_are_documented_as_declared() -> None:
     reasons = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (.*?) \| (.*?) \|", reasons, re.M)[1:]
     assert rows == [(reason.value, MEANING[reason], _tried_again(reason)) for reason in Reason]
+
+
+@pytest.mark.parametrize(
+    ("page", "stated"),
+    [
+        ("README.md", f"looks at {NIGHT.sample_fps:g} frames a second (`--sample-fps`)"),
+        ("README.md", f"faces of {NIGHT.min_face_px} px and more (`--min-face-px`)"),
+        ("README.md", f"tried up to {['once', 'twice', 'three times'][ATTEMPTS - 1]}"),
+        ("docs/reasons.md", f"`memory_mb` ({LIMITS.memory_mb} beyond the networks)"),
+        ("docs/reasons.md", f"`cpu_s` ({LIMITS.cpu_s} of processor time"),
+        ("docs/reasons.md", f"`max_pixels` (of a frame, {LIMITS.max_pixels // 10**6} million)"),
+        ("docs/reasons.md", f"`max_streams` ({LIMITS.max_streams})"),
+        ("docs/serving.md", f"ends after {TIMEOUT_S:g} seconds (`--timeout`"),
+        ("docs/upkeep.md", f"once they are {['a'][MIN_AGE.days - 1]} day old"),
+        ("docs/own-models.md", f"crops hold {PictureConfig().crop_margin}"),
+    ],
+)
+def test_a_stated_figure_is_that_of_the_program(page: str, stated: str) -> None:
+    assert stated in " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+def test_the_readmes_figures_of_faces_are_those_of_the_manifests() -> None:
+    rows = re.findall(r"^\| `([\w-]+)`(, by default)? \| ([\d.* %|]+) \| \d+ \|$", README, re.M)
+    assert {name for name, _, _ in rows} == {name for name in REGISTERED if read_manifest(name).task == "face"}
+    assert {name for name, by_default, _ in rows if by_default} == set(DEFAULTS["face"])
+    for name, _, figures in rows:
+        stated = [float(figure) / 100 for figure in re.findall(r"[\d.]+", figures)]
+        metrics = read_manifest(name).metrics
+        known = [metrics[f"public_test_{each}"] for each in ("accuracy", "accuracy_leak_free", "uar", "macro_f1")]
+        assert stated == pytest.approx(known, abs=0.003), name  # bfloat16 is not the same on every machine
+
+
+def test_the_figures_of_voices_are_those_of_the_manifest() -> None:
+    [name] = DEFAULTS["voice"]
+    metrics = read_manifest(name).metrics
+    known = [metrics[each] for each in ("emodb_2s_uar", "ravdess_speech_uar", "uar", "macro_f1")]
+    page = (ROOT / "docs" / "voices.md").read_text(encoding="utf-8")
+    [row] = re.findall(rf"^\| `{name}` \|(.*)\|$", page, re.M)
+    assert [float(figure) for figure in re.findall(r"[\d.]+", row)] == pytest.approx(known, abs=0.001)
+    [stated] = re.findall(rf"`{name}` has a UAR of \*\*([\d.]+)\*\* on\s+EmoDB.*?\*\*([\d.]+)\*\* on RAVDESS", README)
+    assert [float(figure) for figure in stated] == pytest.approx(known[:2], abs=0.005)
+
+
+def test_the_readme_starts_prefect_as_its_page_does() -> None:
+    page = (ROOT / "docs" / "scheduling.md").read_text(encoding="utf-8")
+    assert re.findall(r"^(prefect .*)$", README, re.M) == re.findall(r"^    (prefect .*)$", page, re.M)[:3]
+    config = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    crons = {each["name"]: each["schedules"][0]["cron"] for each in config["deployments"] if "schedules" in each}
+    [(daily, hour)] = re.findall(r"`(\w+)` \((\d\d):00\)", README)
+    [weekly] = re.findall(r"`(\w+)` \(Sundays\)", README)
+    assert crons.keys() == {daily, weekly}
+    assert crons[daily] == f"0 {int(hour)} * * *" and crons[weekly].endswith(" SUN")
+
+
+def test_the_readme_names_every_view() -> None:
+    [sentence] = re.findall(r"^The views are (.*?);", README, re.M | re.S)
+    named = re.findall(r"`(\w+)`", sentence)
+    assert sorted(named) == sorted(path.stem for path in (ROOT / "warehouse" / "views").glob("*.sql"))
 
 
 def test_every_registered_model_has_its_card() -> None:

@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("flows", "tasks", "models", "schemas", "warehouse")
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-UNSAFE_CALLS = {"read_pickle", "torch.package", "hub.load"}
+UNSAFE_NAMES = {"torch.load", "torch.jit.load", "torch.hub.load"}  # a bare `load` could be anything
+UNSAFE_CALLS = ("read_pickle", "PackageImporter", "hub.load", "jit.load")
 
 
 def unpickling(source: str) -> Iterator[str]:
@@ -18,10 +19,12 @@ def unpickling(source: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             names = []
-        yield from (f"line {node.lineno}: imports {name}" for name in names if name.split(".")[0] in PICKLES)
+        for name in names:
+            if name.split(".")[0] in PICKLES or name in UNSAFE_NAMES:
+                yield f"line {node.lineno}: imports {name}"
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
@@ -30,7 +33,7 @@ def unpickling(source: str) -> Iterator[str]:
             yield f"line {node.lineno}: torch.load without weights_only=True"
         if options.get("allow_pickle", "False") != "False":
             yield f"line {node.lineno}: allow_pickle"
-        if any(called.endswith(unsafe) for unsafe in UNSAFE_CALLS) or called in ("jit.load", "torch.jit.load"):
+        if called.endswith(UNSAFE_CALLS):
             yield f"line {node.lineno}: {called}"
 
 
@@ -42,7 +45,7 @@ def test_no_file_of_ours_opens_a_pickle(path: Path) -> None:
 def test_torch_loads_nothing_but_checkpoints_of_training() -> None:
     """With weights_only: tensors, numbers and text of a run of one's own; models ship as safetensors."""
     loading = [
-        path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "torch.load(" in path.read_text()
+        path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "torch.load(" in path.read_text("utf-8")
     ]
     assert loading == [ROOT / "tasks" / "learning" / "checkpoint.py"]
 
@@ -55,8 +58,12 @@ def test_torch_loads_nothing_but_checkpoints_of_training() -> None:
         "from cloudpickle import loads",
         "torch.load(path)",
         "torch.load(path, weights_only=False)",
+        "from torch import load",
         "np.load(path, allow_pickle=True)",
         "pandas.read_pickle(path)",
+        "torch.package.PackageImporter(path)",
+        "torch.hub.load(repository, name)",
+        "torch.jit.load(path)",
     ],
 )
 def test_the_search_finds_what_it_looks_for(source: str) -> None:

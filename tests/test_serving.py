@@ -11,20 +11,27 @@ from pathlib import Path
 import duckdb
 import duckdb_extensions
 import pytest
+from rows import reader
 
+from moodreel.schemas.values import Outcome, StepKey, StepResult
 from moodreel.warehouse.audit import FILE, hashed, record_access
-from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.commit import commit_steps
+from moodreel.warehouse.lake import Lake, open_reader
 
 DOCS = Path(__file__).parents[1] / "docs"
 SERVING = (DOCS / "serving.md").read_text(encoding="utf-8")
 ANSWERABLE = (DOCS / "answerable-use.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
+NUM_FRAMES = 100  # more than DuckLake keeps in its catalog, so that there is a Parquet file
 
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("w") / "w"
-    Lake(folder).close()
+    frames = [{"video_id": "v", "config_id": "c", "ts_s": i / 5, "num_faces": 0} for i in range(NUM_FRAMES)]
+    step = StepResult(StepKey("faces", "c", None), Outcome.OK, None, {"frames": reader("frames", frames)})
+    with closing(Lake(folder)) as lake:
+        commit_steps(lake, "r", "v", [step], 1.0)
     for extension in ("ducklake", "sqlite"):  # what INSTALL fetches, without a network
         duckdb_extensions.import_extension(extension)
     return folder
@@ -61,12 +68,22 @@ def test_a_moved_warehouse_opens_as_the_page_says(warehouse: Path, tmp_path: Pat
     warehouse.rename(moved)
     try:
         [option] = re.findall(r"`, (DATA_PATH [^`]*)`", SERVING)
-        code = blocks(SERVING, "python", moved)[1]
+        code = blocks(SERVING, "python", moved)[1] + "\nprint(connection.sql('FROM frames').df().shape[0])"
+        lost = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert lost.returncode != 0
         code = code.replace("READ_ONLY", f"READ_ONLY, {option.replace('WAREHOUSE', str(moved))}")
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert run.returncode == 0, run.stderr
+        assert run.returncode == 0 and run.stdout.splitlines()[-1] == str(NUM_FRAMES), run.stderr
     finally:
         moved.rename(warehouse)
+
+
+def test_the_limits_of_a_query_are_those_of_the_page(warehouse: Path) -> None:
+    [(memory, disk)] = re.findall(r"has (\d+) GB of memory and (\d+) GB of temporary disk", SERVING)
+    settings = "SELECT current_setting('memory_limit'), current_setting('max_temp_directory_size')"
+    with closing(duckdb.connect()) as stated, closing(open_reader(warehouse)) as found:
+        stated.execute(f"SET memory_limit = '{memory}GB'; SET max_temp_directory_size = '{disk}GB'")
+        assert found.execute(settings).fetchall() == stated.execute(settings).fetchall()
 
 
 def test_the_commands_of_both_pages_run(warehouse: Path, tmp_path: Path) -> None:

@@ -1,21 +1,22 @@
+import inspect
 import json
 import re
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from commands import moodreel
 
+from moodreel.flows import cli
 from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
+from moodreel.schemas.config import NightRequest, PictureConfig
 from moodreel.schemas.tables import TABLES
+from moodreel.warehouse.ask import TIMEOUT_S
 
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
-
-
-def moodreel(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([MOODREEL, *words], capture_output=True, text=True, cwd=cwd, timeout=280)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +54,37 @@ def test_the_options_are_those_we_decided_on() -> None:
         "models add": "--force",
         "models": "--json --cards",
         "doctor": "--json",
-        "train": "--data --out --resume --init --find-rate --warehouse",
+        "train": "--data --out --name --set --resume --init --find-rate --warehouse",
         "evaluate": "--data --split --as --output --folds --runs --json",
         "reproduce": "--data --out --epochs --resume",
     }
     for command, options in expected.items():
         found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", moodreel(*command.split(), "--help").stdout)) - {"--help"}
         assert found == set(options.split()), command
+
+
+def defaults(command: Callable[..., None]) -> dict[str, object]:
+    return {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
+
+
+def test_what_is_not_given_is_as_declared_elsewhere() -> None:
+    of_run, of_night = defaults(cli.run), NightRequest(folder="x")
+    for name in ("models", "features", "sample_fps", "min_face_px", "decoder", "workers", "exception"):
+        assert (of_run[name] or None) == (getattr(of_night, name) or None), name
+    assert str(of_run["warehouse"]) == of_night.warehouse and of_run["no_audio"] is not of_night.audio
+    picture = PictureConfig()
+    assert (of_night.sample_fps, of_night.min_face_px, of_night.decoder) == (
+        picture.sample_fps,
+        picture.min_face_px,
+        picture.decoder,
+    )
+    assert defaults(cli.sql)["timeout"] == TIMEOUT_S
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    [maintain] = [each["parameters"] for each in deployments if each["name"] == "maintain"]
+    for name in ("keep_crops_days", "keep_snapshots_days"):
+        assert maintain[name] == defaults(cli.maintain)[name]
+    page = (ROOT / "docs" / "upkeep.md").read_text(encoding="utf-8")
+    assert f"({maintain['keep_snapshots_days']} unless said otherwise)" in page
 
 
 def test_json_is_all_that_is_printed_and_adds_up(analysed: tuple[Path, dict[str, object]]) -> None:

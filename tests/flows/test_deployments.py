@@ -16,8 +16,9 @@ import yaml
 from clips import portrait_clip
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.settings.models.flows import FlowsSettings
-from prefect_machine import Machine, Started, wait_until
+from prefect_machine import Machine, Started
 from stripes import write_stripes
+from waiting import wait_until
 
 from moodreel.tasks.discover import hash_file
 from moodreel.warehouse.ask import ask
@@ -177,7 +178,9 @@ def test_a_living_night_outlives_the_server_and_a_dead_one_crashes_though_the_se
         server.die()
         with serving(there) as server:
             # refused, it would end the night: a server that keeps leases in memory has forgotten it
-            lease = there.run(night).state.state_details.deployment_concurrency_lease_id  # type: ignore[union-attr]
+            state = there.run(night).state
+            assert state is not None
+            lease = state.state_details.deployment_concurrency_lease_id
             there.asked(lambda client: client.renew_concurrency_lease(lease, 300))
             wait_until(lambda: there.num_heartbeats(night) >= 6, 120, "the night's heart beats on")
             assert there.state(night) == "Running"

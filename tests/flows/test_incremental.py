@@ -104,13 +104,16 @@ def written_on(path: Path, pieces: Iterator[bytes], pause_s: float) -> Iterator[
             with path.open("ab") as file:
                 file.write(piece)
 
+    def finish() -> None:
+        hurry.set()
+        writer.join()
+
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        yield lambda: (hurry.set(), writer.join())  # type: ignore[func-returns-value]  # two statements
+        yield finish
     finally:
-        hurry.set()
-        writer.join()
+        finish()
 
 
 @pytest.fixture

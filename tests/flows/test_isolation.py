@@ -1,15 +1,17 @@
 """A video that cost a worker is tried again alone in a process, whatever the worker was."""
 
 import signal
-import subprocess
-import sys
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 from clips import numbered, portrait_clip, write_clip
 from killing import Run
+from other_run import OtherRun
+from waiting import wait_until
 
 from moodreel.flows.night import Night
 from moodreel.flows.run import RunReport, run_night
@@ -19,18 +21,6 @@ from moodreel.tasks.discover import hash_file
 from moodreel.warehouse.ask import ask
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.records import pardon
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from moodreel.warehouse.lake import Lake
-from moodreel.warehouse.leases import VIDEO, Leases
-lake = Lake(Path(sys.argv[1]))
-with Leases(lake, "killed") as leases:
-    assert leases.take(VIDEO + sys.argv[2])
-    print("held", flush=True)
-    time.sleep(600)
-"""
 
 
 @pytest.fixture
@@ -56,12 +46,9 @@ def request(folder: Path, workers: int = 0, **isolation: int) -> NightRequest:
 
 
 def die_with(folder: Path, name: str) -> None:
-    """A run dies at work on a video: what is left of it is its lease."""
-    command = [sys.executable, "-c", HOLD, str(folder.parent / "w"), hash_file(folder / name)]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-    holder.kill()
-    holder.wait()
+    """A run dies at work on a video."""
+    with OtherRun(folder.parent / "w", hash_file(folder / name)) as run:
+        run.kill()
 
 
 def analysed_failed(report: RunReport) -> tuple[int, int]:
@@ -82,15 +69,20 @@ def test_a_video_that_a_run_died_with_fails_alone_until_it_is_pardoned(folder: P
     assert reasons(folder) == [("a.mp4", "over_limits")] * 3
     report = run_night(request(folder))
     assert analysed_failed(report) == (0, 0) and "1 not tried" in report.notes[0]
-    with_lake = Lake(folder.parent / "w")
-    pardon(with_lake, [(str(folder / "a.mp4"), hash_file(folder / "a.mp4"))])
-    with_lake.close()
+    with closing(Lake(folder.parent / "w")) as lake:
+        pardon(lake, [(str(folder / "a.mp4"), hash_file(folder / "a.mp4"))])
     assert analysed_failed(run_night(request(folder))) == (1, 0)
     assert ask(folder.parent / "w", "SELECT 1 FROM open_failures").num_rows == 0
 
 
 def test_a_healthy_night_starts_no_process(folder: Path) -> None:
     assert analysed_failed(run_night(request(folder, max_pixels=1))) == (2, 0)
+
+
+def kill_in_the_picture(actor: psutil.Process, warehouse: Path) -> None:
+    """Kill an actor that has given the first rows of its video."""
+    wait_until(lambda: list((warehouse / "staging").glob("*/*/frames.*")), 200, "the picture has begun", look_s=0.05)
+    actor.send_signal(signal.SIGSEGV)
 
 
 @pytest.mark.slow
@@ -102,10 +94,11 @@ def test_a_video_whose_actor_was_killed_is_tried_again_alone(folder: Path, prefe
         [work] = night.plan()
         night.start_workers()
         [actor] = [p for p in psutil.Process().children(recursive=True) if "ray::Analyst" in p.name()]
-        killer = subprocess.Popen(["sh", "-c", f"sleep 4; kill -{signal.SIGSEGV} {actor.pid}"])
+        killer = threading.Thread(target=kill_in_the_picture, args=(actor, folder.parent / "w"))
+        killer.start()
         with pytest.raises(VideoError) as first:
             night.analyse(work, attempt=1)
-        killer.wait()
+        killer.join()
         with pytest.raises(VideoError) as second:
             night.analyse(work, attempt=2)
         assert second.value.reason not in RETRY_TONIGHT

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from clips import portrait_clip
+from commands import MOODREEL
 from lakes import all_rows
 from ray.cluster_utils import Cluster
 
@@ -18,7 +18,6 @@ from moodreel.flows.run import run_night
 from moodreel.schemas.config import NightRequest
 from moodreel.warehouse.ask import ask
 
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
 NUM_CLIPS = 6
 
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from clips import portrait_clip
 from prefect.client.schemas.objects import FlowRun
-from prefect_machine import Machine, wait_until
+from prefect_machine import Machine
+from waiting import wait_until
 
 from moodreel.models.registry import DEFAULTS, read_manifest
 from moodreel.warehouse.ask import ask

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ from moodreel.schemas.config import AnalysisConfig
 from moodreel.schemas.labels import LABELS
 from moodreel.warehouse.ask import ask
 
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
 DOCS = (Path(__file__).parents[2] / "docs" / "own-models.md").read_text(encoding="utf-8")
 
 
@@ -133,11 +130,6 @@ def test_models_lists_it_as_the_users_own(tmp_path: Path, monkeypatch: pytest.Mo
     assert {row["name"]: row["is_own"] for row in json.loads(out)} == {**dict.fromkeys(REGISTERED, False), "mine": True}
     command(monkeypatch, capfd, "models", "--cards", str(tmp_path / "cards"))
     assert {path.stem for path in (tmp_path / "cards").iterdir()} == set(REGISTERED)
-
-
-def test_add_takes_one_option() -> None:
-    text = subprocess.run([MOODREEL, "models", "add", "--help"], capture_output=True, text=True).stdout
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) == {"--help", "--force"}
 
 
 def test_the_same_model_again_changes_nothing_and_another_wants_force(

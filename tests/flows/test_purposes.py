@@ -1,14 +1,12 @@
 """What a run may be for is asked before anything is written or started, whoever starts it; what was done is kept."""
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from commands import moodreel
 from pydantic import ValidationError
 
 from moodreel.flows.rerun import rerun_models
@@ -18,18 +16,12 @@ from moodreel.schemas.purposes import PROHIBITED, Ground, check_purpose
 from moodreel.warehouse.ask import ask
 from moodreel.warehouse.audit import FILE
 
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An empty folder: a night over it is a whole run without a network."""
     (tmp_path / "videos").mkdir()
     return tmp_path / "videos"
-
-
-def moodreel(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([MOODREEL, *words], capture_output=True, text=True, env={**os.environ, **variables})
 
 
 def entries(warehouse: Path) -> list[tuple[object, ...]]:
@@ -83,7 +75,7 @@ def test_other_purposes_are_no_concern_of_the_guard(purpose: str | None) -> None
 def test_every_declared_word_is_caught() -> None:
     for words in PROHIBITED.values():
         for word in words:
-            with pytest.raises(ValueError):
+            with pytest.raises(ValueError, match=r"Article 5\(1\)\(f\)"):
                 check_purpose(f"for the {word.upper()}, mostly", None)
 
 

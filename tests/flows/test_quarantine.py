@@ -1,8 +1,6 @@
 """What failed night after night is left alone, and tried again on request."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from clips import portrait_clip
+from commands import moodreel
 from rows import reader
 
 from moodreel.flows.night import Night
@@ -30,12 +29,7 @@ from moodreel.warehouse.records import (
     start_run,
 )
 
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
 VERSION = version("moodreel")
-
-
-def moodreel(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([MOODREEL, *map(str, words)], capture_output=True, text=True)
 
 
 def request(folder: Path) -> NightRequest:
@@ -100,9 +94,9 @@ def test_a_video_that_failed_three_nights_is_analysed_after_a_pardon(folder: Pat
     lake.close()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Book:
-    """A lake whose rows are made by hand, with the clock that the rows' times come from."""
+    """A lake whose rows are made by hand."""
 
     lake: Lake
 

@@ -4,17 +4,18 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from clips import portrait_clip
+from commands import MOODREEL
+from killing import end
 from lakes import all_rows, assert_equal
+from waiting import free_port, wait_until
 
 from moodreel.flows.night import Night
 from moodreel.flows.run import RunReport, run_night
@@ -23,8 +24,6 @@ from moodreel.models.registry import DEFAULTS
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.warehouse.ask import ask
-
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
 
 
 def run(folder: Path, warehouse: Path, **settings: object) -> RunReport:
@@ -51,10 +50,7 @@ def test_ray_and_prefect_give_the_same_tables_as_one_process(
 
 @pytest.mark.slow
 def test_ray_address_takes_a_cluster(clips: Path, undisturbed: Path, tmp_path: Path, prefect_home: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    port = ["--port", address.split(":")[1]]
+    port, log = str(free_port()), tmp_path / "head.log"
     small = [
         "--num-cpus",
         "2",
@@ -63,16 +59,13 @@ def test_ray_address_takes_a_cluster(clips: Path, undisturbed: Path, tmp_path: P
         "--include-dashboard=false",
         "--disable-usage-stats",
     ]
-    head = subprocess.Popen(
-        [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", *port, *small],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--port", port, *small]
+    with log.open("w") as told:
+        head = subprocess.Popen(command, stdout=told, stderr=told, start_new_session=True)
     try:
-        time.sleep(8)
-        command = [MOODREEL, "run", str(clips), "--warehouse", str(tmp_path), "--json"]
-        environment = {**os.environ, "RAY_ADDRESS": address}
+        wait_until(lambda: "Ray runtime started" in log.read_text(), 120, "the cluster is there")
+        command = [MOODREEL, "run", str(clips), "--warehouse", str(tmp_path / "w"), "--json"]
+        environment = {**os.environ, "RAY_ADDRESS": f"127.0.0.1:{port}"}
         night = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
         assert night.returncode == 3, night.stderr
         assert json.loads(night.stdout)["num_analysed"] == 3
@@ -81,10 +74,8 @@ def test_ray_address_takes_a_cluster(clips: Path, undisturbed: Path, tmp_path: P
         members = psutil.Process(head.pid).children(recursive=True)
         os.killpg(head.pid, signal.SIGKILL)
         head.wait()
-        for member in members:  # some have a group of their own
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-    assert_equal(undisturbed, tmp_path)
+        end(members)  # some have a group of their own
+    assert_equal(undisturbed, tmp_path / "w")
 
 
 @pytest.mark.slow

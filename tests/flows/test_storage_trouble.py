@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from killing import MOODREEL
+from clips import make_clips
+from commands import MOODREEL, moodreel
 from lakes import assert_equal
-from torture import make_clips
 
 from moodreel.flows.run import run_night
 from moodreel.schemas.config import NightRequest
@@ -50,10 +50,9 @@ def in_own_mounts(script: str, *words: str | Path) -> "subprocess.CompletedProce
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_clips(tmp_path_factory.mktemp("clips"))
-    for name in ("portrait.mp4", "speech.mp4", "mute.mp4", "damaged.ts"):
-        (folder / name).unlink()
-    return folder
+    return make_clips(
+        tmp_path_factory.mktemp("clips"), left_out=("portrait.mp4", "speech.mp4", "mute.mp4", "damaged.ts")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +113,7 @@ def lock(warehouse: Path) -> Iterator["subprocess.Popen[str]"]:
 def test_a_catalog_that_stays_locked_is_one_clear_line_and_nothing_is_lost(
     videos: Path, undisturbed: Path, warehouse: Path, lock: "subprocess.Popen[str]"
 ) -> None:
-    command = [MOODREEL, "run", str(videos), "--warehouse", str(warehouse), *OPTIONS]
-    refused = subprocess.run(command, capture_output=True, text=True)
+    refused = moodreel("run", videos, "--warehouse", warehouse, *OPTIONS)
     assert refused.returncode == 1
     [line] = refused.stderr.splitlines()
     assert "locked" in line

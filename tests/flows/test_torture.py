@@ -5,10 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from clips import make_clips
 from killing import draw_moments
 from lakes import assert_equal
 from rows import reader
-from torture import Torture, make_clips
+from torture import Torture
 
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import FileStamp, Outcome, StepKey, StepResult, VideoFile, VideoInfo
@@ -19,10 +20,7 @@ from moodreel.warehouse.records import record_failure, record_sightings
 
 @pytest.fixture(scope="module")
 def few_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_clips(tmp_path_factory.mktemp("clips"))
-    for name in ("portrait.mp4", "speech.mp4", "mute.mp4", "half.mp4"):
-        (folder / name).unlink()
-    return folder
+    return make_clips(tmp_path_factory.mktemp("clips"), left_out=("portrait.mp4", "speech.mp4", "mute.mp4", "half.mp4"))
 
 
 @pytest.mark.timeout(900)

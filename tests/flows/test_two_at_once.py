@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from clips import numbered, portrait_clip, write_clip
+from commands import MOODREEL
 from lakes import assert_equal
+from other_run import RUN_ID, OtherRun
 
 from moodreel.flows.night import Night
 from moodreel.flows.run import run_night
@@ -20,7 +21,6 @@ from moodreel.warehouse.ask import ask
 from moodreel.warehouse.lake import Lake, open_reader
 from moodreel.warehouse.leases import VIDEO, Leases
 
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
 MODELS = ("small-vgg", "gan-sgdma")
 
 
@@ -161,56 +161,28 @@ def test_a_rerun_waits_for_a_video_that_another_run_holds(videos: Path, tmp_path
     lake.close()
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from moodreel.warehouse.lake import Lake
-from moodreel.warehouse.leases import VIDEO, Leases
-from moodreel.warehouse.records import start_run
-from moodreel.warehouse.staging import StagingArea
-lake = Lake(Path(sys.argv[1]))
-with Leases(lake, "other") as leases:
-    leases.take_run("other")
-    start_run(lake, "other", "nightly", "{}", "1")
-    area = StagingArea(Path(sys.argv[1]), "other")
-    area.video("v")
-    assert leases.take(VIDEO + sys.argv[2])
-    print("ready", flush=True)
-    time.sleep(600)
-"""
-
-
 @pytest.fixture
-def other_run(videos: Path, tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """Another run that is busy with a.mp4; gives what kills it."""
-    Lake(tmp_path).close()
-    command = [sys.executable, "-c", HOLD, str(tmp_path), hash_file(videos / "a.mp4")]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None and holder.stdout.readline() == "ready\n"
-
-    def kill() -> None:
-        holder.kill()  # with signal 9; nothing happens if it is dead already
-        holder.wait()
-
-    yield kill
-    kill()
+def other_run(videos: Path, tmp_path: Path) -> Iterator[OtherRun]:
+    """Another run that is busy with a.mp4."""
+    with OtherRun(tmp_path, hash_file(videos / "a.mp4")) as run:
+        yield run
 
 
 def state_of_other(warehouse: Path) -> object:
-    [row] = ask(warehouse, "SELECT state FROM run_health WHERE run_id = 'other'").to_pylist()
+    [row] = ask(warehouse, f"SELECT state FROM run_health WHERE run_id = '{RUN_ID}'").to_pylist()
     return row["state"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_video_whose_holder_dies_is_analysed_at_the_end(
     videos: Path,
     undisturbed: Path,
     tmp_path: Path,
     prefect_home: Path,
     start: Start,
-    other_run: Callable[[], None],
+    other_run: OtherRun,
     num_workers: int,
 ) -> None:
     process = start("run", videos, "--workers", str(num_workers), "--no-audio")
@@ -218,23 +190,23 @@ def test_a_video_whose_holder_dies_is_analysed_at_the_end(
     told = []
     for line in process.stderr:
         told.append(line)
-        if line.startswith("4/5"):  # all but the one that is held
+        if "waiting for 1 videos" in line:
             break
-    time.sleep(2)
-    assert process.poll() is None, "".join(told)
+    assert any(line.startswith("4/5") for line in told) and process.poll() is None, "".join(told)
     missing = ask(tmp_path, "SELECT count(*) AS n FROM videos WHERE parse_filename(path) = 'a.mp4'").to_pylist()
     assert (missing, state_of_other(tmp_path)) == ([{"n": 0}], "running")
-    other_run()
+    other_run.kill()
     assert said(process)["num_analysed"] == 5
     assert_equal(undisturbed, tmp_path)
 
 
 def test_the_next_run_closes_what_a_killed_one_left_and_nothing_of_a_living_one(
-    tmp_path: Path, other_run: Callable[[], None]
+    videos: Path, tmp_path: Path, other_run: OtherRun
 ) -> None:
     (tmp_path / "empty").mkdir()
     night(tmp_path / "empty", tmp_path)
-    assert state_of_other(tmp_path) == "running" and (tmp_path / "staging" / "other" / "v").is_dir()
-    other_run()
+    staged = tmp_path / "staging" / RUN_ID / hash_file(videos / "a.mp4")
+    assert state_of_other(tmp_path) == "running" and staged.is_dir()
+    other_run.kill()
     night(tmp_path / "empty", tmp_path)
     assert state_of_other(tmp_path) == "crashed" and list((tmp_path / "staging").iterdir()) == []

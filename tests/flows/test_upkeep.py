@@ -2,14 +2,14 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from clips import portrait_clip
+from commands import moodreel
+from other_run import OtherRun
 
 from moodreel.flows.run import run_night
 from moodreel.flows.upkeep import erase_subject, maintain_warehouse
@@ -19,36 +19,7 @@ from moodreel.warehouse.erase import STEPS
 from moodreel.warehouse.lake import Lake, WarehouseError
 from moodreel.warehouse.target import find_target, read_intent, write_intent
 
-MOODREEL = str(Path(sys.executable).with_name("moodreel"))
 NOW = timedelta(0)
-
-_RUN = """
-import sys
-from pathlib import Path
-from moodreel.warehouse.lake import Lake
-from moodreel.warehouse.leases import Leases
-lake = Lake(Path(sys.argv[1]))
-with Leases(lake, "run") as leases:
-    leases.take_run("r")
-    print("on", flush=True)
-    sys.stdin.read()
-lake.close()
-"""
-
-
-class _run_elsewhere:
-    """Another process that holds the lease of a run."""
-
-    def __init__(self, warehouse: Path) -> None:
-        command = [sys.executable, "-c", _RUN, str(warehouse)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def __enter__(self) -> None:
-        assert self._process.stdout is not None and self._process.stdout.readline() == "on\n"
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
-        assert self._process.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +67,7 @@ def asked(warehouse: Path, query: str) -> list[tuple[object, ...]]:
 def test_maintain_shrinks_and_tells_it_as_json(warehouse: Path) -> None:
     rows = "SELECT (SELECT count(*) FROM faces), (SELECT count(*) FROM steps), (SELECT count(*) FROM sightings)"
     before = asked(warehouse, rows)
-    run = subprocess.run(
-        [MOODREEL, "maintain", "--warehouse", str(warehouse), "--keep-snapshots-days", "0", "--json"],
-        capture_output=True,
-        text=True,
-    )
+    run = moodreel("maintain", "--warehouse", warehouse, "--keep-snapshots-days", "0", "--json")
     assert run.returncode == 0, run.stderr
     said = json.loads(run.stdout)
     assert said["after"]["num_snapshots"] == 1 < said["before"]["num_snapshots"]
@@ -115,7 +82,7 @@ def test_no_file_goes_while_a_run_is_on(warehouse: Path) -> None:
     stray = warehouse / "data" / "main" / "frames" / "stray.parquet"
     stray.write_bytes(b"of the run's open transaction")
     files = set((warehouse / "data").rglob("*.parquet"))
-    with _run_elsewhere(warehouse):
+    with OtherRun(warehouse):
         report = maintain_warehouse(warehouse, 0, 0, NOW)
         assert report.waiting is not None and "a run is on" in report.waiting
         assert files <= set((warehouse / "data").rglob("*.parquet"))
@@ -137,11 +104,7 @@ def test_old_crops_leave_the_disk(warehouse: Path) -> None:
 def test_an_erased_video_does_not_come_back(warehouse: Path, analysed: tuple[Path, Path]) -> None:
     _, videos = analysed
     (found,) = asked(warehouse, f"SELECT video_id FROM videos WHERE path = '{videos / 'a.mp4'}'")
-    run = subprocess.run(
-        [MOODREEL, "erase", str(videos / "copy.mp4"), "--warehouse", str(warehouse), "--json"],
-        capture_output=True,
-        text=True,
-    )
+    run = moodreel("erase", videos / "copy.mp4", "--warehouse", warehouse, "--json")
     assert run.returncode == 0, run.stderr
     said = json.loads(run.stdout)
     assert (said["scope"], said["video_id"]) == ("video", found[0]) and said["proof"]["num_snapshots"] == 1
@@ -187,8 +150,6 @@ def test_an_erasure_cut_short_is_finished_by_the_next(
 
 def test_no_warehouse_says_what_to_do_and_makes_none(tmp_path: Path) -> None:
     for command in (["maintain"], ["erase", "x"]):
-        run = subprocess.run(
-            [MOODREEL, *command, "--warehouse", str(tmp_path / "none")], capture_output=True, text=True
-        )
+        run = moodreel(*command, "--warehouse", tmp_path / "none")
         assert run.returncode == 2 and "moodreel run FOLDER" in run.stderr and len(run.stderr.splitlines()) == 1
     assert not (tmp_path / "none").exists()

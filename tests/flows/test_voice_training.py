@@ -60,7 +60,7 @@ def moodreel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["gan-sgdma-voice", pytest.param("ser-cnn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("recipe", ["gan-sgdma-voice", "ser-cnn"])
 def test_a_voice_recipe_is_measured_on_speakers_it_never_heard_and_then_learns_all(
     recipe: str, data: Path, moodreel: Any, tmp_path: Path
 ) -> None:

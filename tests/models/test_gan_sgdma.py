@@ -75,10 +75,8 @@ def test_the_debug_flavour_is_small_and_of_the_same_plan(name: str) -> None:
 @pytest.mark.parametrize("name", BOTH)
 def test_what_is_classified_is_the_denoised_example(name: str) -> None:
     network = debug(name).eval()
-    for parameter in network.denoiser.last.parameters():
-        nn.init.normal_(
-            parameter, generator=torch.Generator().manual_seed(0)
-        )  # untrained, that of pictures adds nothing
+    for parameter in network.denoiser.last.parameters():  # untrained, that of pictures adds nothing
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         examples = network.examples(inputs(name, 3))
         denoised = network.denoiser(examples)

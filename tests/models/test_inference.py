@@ -29,17 +29,24 @@ def test_what_is_said_of_a_face_does_not_depend_on_its_neighbours(name: str) -> 
 @pytest.mark.needs_shared
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "name", [name if name == DEFAULTS["face"][0] else pytest.param(name, marks=pytest.mark.slow) for name in FACES]
+    ("name", "step"),  # torch, in float32, takes its time: quick tests give it every eighth face
+    [(DEFAULTS["face"][0], 8), *(pytest.param(name, 1, marks=pytest.mark.slow) for name in FACES)],
 )
-def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(name: str, fer2013: Path) -> None:
+def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(name: str, step: int, fer2013: Path) -> None:
     faces = read_labelled_faces(fer2013, "public_test")
     fast = classify_faces(name, faces, backend="openvino")
-    few = replace(
-        faces, images=faces.images[::8], labels=faces.labels[::8], votes=faces.votes[::8], is_copy=faces.is_copy[::8]
+    some = replace(
+        faces,
+        images=faces.images[::step],
+        labels=faces.labels[::step],
+        votes=faces.votes[::step],
+        is_copy=faces.is_copy[::step],
     )
-    reference = classify_faces(name, few, backend="torch")  # in float32, which takes its time
-    assert (fast[::8].argmax(1) == reference.argmax(1)).mean() >= 0.99
+    reference = classify_faces(name, some, backend="torch")
+    assert (fast[::step].argmax(1) == reference.argmax(1)).mean() >= 0.99
     fast_scores = score(name, faces, fast, 0.0)
+    if step == 1:  # of a few faces one is too large a share
+        assert abs(fast_scores.accuracy - score(name, faces, reference, 0.0).accuracy) <= 0.002
     manifest = read_manifest(name)
     assert fast_scores.accuracy >= 0.60 or name not in DEFAULTS["face"]
     assert fast_scores.accuracy == pytest.approx(manifest.metrics["public_test_accuracy"], abs=0.002)

@@ -6,8 +6,6 @@ frame or face is in it; a plan reads none. FOLDER keeps files and lake for the n
 """
 
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+from commands import timed
 
 from moodreel.flows.night import analysis_config
 from moodreel.schemas.config import NightRequest
@@ -38,15 +37,12 @@ def main(num_files: int, home: Path) -> None:
         started = time.monotonic()
         fill_lake(videos, warehouse)
         print(f"{num_files} files, {time.monotonic() - started:.0f} s to make their lake", file=sys.stderr)
-    command = [str(Path(sys.executable).with_name("moodreel")), "run", str(videos), "--warehouse", str(warehouse)]
     print("| night | files | seconds, the program's start included | of a processor |\n| --- | --- | --- | --- |")
     for night in (1, 2, 3):  # the first warms the file cache
-        started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        said = json.loads(subprocess.run([*command, "--json"], stdout=subprocess.PIPE, check=True).stdout)
+        printed, clock_s, processor_s = timed("run", videos, "--warehouse", warehouse, "--json")
+        said = json.loads(printed)
         assert (said["num_analysed"], said["num_skipped"]) == (0, num_files), said
-        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = spent.ru_utime + spent.ru_stime - before.ru_utime - before.ru_stime
-        print(f"| {night} | {num_files} | {time.monotonic() - started:.1f} | {cpu:.1f} |", flush=True)
+        print(f"| {night} | {num_files} | {clock_s:.1f} | {processor_s:.1f} |", flush=True)
 
 
 def make_files(folder: Path, num_files: int) -> None:

@@ -44,6 +44,7 @@ def write_speech(path: Path, seconds: float) -> None:
 
 
 def main(hours: float) -> None:
+    """Print how many times real time it is, and the memory that it takes."""
     torch.set_num_threads(1)
     analyst = SoundAnalyst(SoundConfig())
     voices = [VoiceClassifier(name) for name in DEFAULTS["voice"]]

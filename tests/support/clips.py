@@ -1,17 +1,29 @@
 """Small true videos, made where they are needed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 from PIL import Image
+from sounds import Track, with_tracks
 
 from moodreel.flows.demo import SPEECH, package_file, pan, write_clip
 
-__all__ = ["SPEECH", "encode", "numbered", "pan_cut_pan", "portrait", "portrait_clip", "read_number", "write_clip"]
+__all__ = [
+    "SPEECH",
+    "encode",
+    "make_clips",
+    "numbered",
+    "pan_cut_pan",
+    "portrait",
+    "portrait_clip",
+    "read_number",
+    "write_clip",
+]
 
 Picture = NDArray[np.uint8]
 
@@ -73,3 +85,26 @@ def pan_cut_pan(count: int) -> Iterator[Picture]:
     """Two shots of the portrait with a hard cut in the middle: the second is mirrored and turned to blue."""
     for index, frame in enumerate(pan(portrait()[:260, 90:350], count, 320, 320)):
         yield frame if index < count // 2 else np.ascontiguousarray(frame[:, ::-1, ::-1])
+
+
+def make_clips(folder: Path, left_out: Collection[str] = ()) -> Path:
+    """Write clips of 1 to 3 s: rows of some go into the catalog, of others into files; three are damaged.
+
+    Args:
+        folder: made if need be.
+        left_out: names of those that are not wanted.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = portrait_clip(folder / "portrait.mp4", 1).read_bytes()
+    (folder / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    portrait_clip(folder / "long.mkv", 3)
+    mute = portrait_clip(folder / "mute.mp4", 2, fps=8)
+    samples, rate = soundfile.read(SPEECH, dtype="float32", always_2d=True)
+    with_tracks(mute, folder / "speech.mp4", Track(samples.T[:1, : 2 * rate], rate))
+    write_clip(folder / "numbers.mov", numbered(20), fps=10)
+    stream = encode(folder / "damaged.ts", numbered(30), (Fraction(i, 10) for i in range(30))).read_bytes()
+    (folder / "damaged.ts").write_bytes(stream[: len(stream) // 2] + bytes(940) + stream[len(stream) // 2 + 940 :])
+    (folder / "text.mp4").write_text("no video")
+    for name in left_out:
+        (folder / name).unlink()
+    return folder

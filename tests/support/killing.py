@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 import psutil
+from commands import MOODREEL
 
-MOODREEL: Final = str(Path(sys.executable).with_name("moodreel"))
 Target = Literal["everything", "flow", "actor", "raylet"]
 _LOOK_S: Final = 0.002  # a commit takes a few hundredths
 _BETWEEN_WRITES_S: Final = 0.04

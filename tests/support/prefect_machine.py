@@ -5,36 +5,21 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psutil
+from killing import end
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
+from waiting import free_port
 
 PREFECT = str(Path(sys.executable).with_name("prefect"))
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(is_so: Callable[[], object], seconds: float, what: str) -> None:
-    """Fail if it does not come to be so in time."""
-    until = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < until, f"waited {seconds} s in vain until {what}"
-        time.sleep(0.5)
 
 
 class Started:
@@ -61,8 +46,7 @@ class Started:
     def die(self) -> None:
         """kill -9, the process and all below it, as when the machine loses its power."""
         everything = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
-        for process in everything:
-            process.kill()
+        end(everything)
         self._process.wait()
         psutil.wait_procs(everything, timeout=10)
 

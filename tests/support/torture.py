@@ -17,16 +17,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import soundfile
-from clips import SPEECH, encode, numbered, portrait_clip, write_clip
+from clips import make_clips
 from killing import Moment, Run, Target, draw_moments, end
 from lakes import assert_equal
-from sounds import Track, with_tracks
 
 from moodreel.flows.upkeep import maintain_warehouse
 from moodreel.warehouse.ask import ask
@@ -46,23 +43,6 @@ class Tally:
     num_strays: int = 0  # files that no row needed before upkeep
     differences: list[str] = field(default_factory=list)
     seconds: float = 0.0
-
-
-def make_clips(folder: Path) -> Path:
-    """Write clips of 1 to 3 s: rows of some go into the catalog, of others into files; three are damaged."""
-    folder.mkdir(parents=True, exist_ok=True)
-    portrait_clip(folder / "portrait.mp4", 1)
-    portrait_clip(folder / "long.mkv", 3)
-    samples, rate = soundfile.read(SPEECH, dtype="float32", always_2d=True)
-    mute = portrait_clip(folder / "mute.mp4", 2, fps=8)
-    with_tracks(mute, folder / "speech.mp4", Track(samples.T[:1, : 2 * rate], rate))
-    write_clip(folder / "numbers.mov", numbered(20), fps=10)
-    stream = encode(folder / "damaged.ts", numbered(30), (Fraction(i, 10) for i in range(30))).read_bytes()
-    (folder / "damaged.ts").write_bytes(stream[: len(stream) // 2] + bytes(940) + stream[len(stream) // 2 + 940 :])
-    whole = (folder / "portrait.mp4").read_bytes()
-    (folder / "half.mp4").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.mp4").write_text("no video")
-    return folder
 
 
 class Torture:

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -33,15 +32,19 @@ def file_in(folder: Path) -> VideoFile:
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Callable[..., IsolatedAnalyst]]:
     """Starts a process under limits."""
-    with_ends = []
+    started = []
 
     def start(piece_timeout_s: float = PIECE_TIMEOUT_S, **limits: int) -> IsolatedAnalyst:
-        with_ends.append(IsolatedAnalyst(CONFIG, Isolation(**limits), piece_timeout_s))
-        return with_ends[-1]
+        started.append(IsolatedAnalyst(CONFIG, Isolation(**limits), piece_timeout_s))
+        return started[-1]
 
     yield start
-    for analyst in with_ends:
+    for analyst in started:
         analyst.close()
+
+
+def children() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "moodreel.tasks.isolation" in one.cmdline()]
 
 
 def failure(analyst: IsolatedAnalyst, file: VideoFile) -> VideoError:
@@ -110,7 +113,7 @@ def test_a_process_that_dies_is_the_videos_failure(
     portrait_clip(tmp_path / "a.mp4", seconds=1)
     analyst = alone()
     analyst.probe(file_in(tmp_path))
-    [child] = [one for one in psutil.Process().children() if "moodreel.tasks.isolation" in one.cmdline()]
+    [child] = children()
     killer = threading.Timer(0.5, os.kill, (child.pid, number))
     killer.start()
     found = failure(analyst, file_in(tmp_path))
@@ -120,6 +123,7 @@ def test_a_process_that_dies_is_the_videos_failure(
 
 
 def test_close_ends_the_process(alone: Callable[..., IsolatedAnalyst]) -> None:
-    alone().close()
-    time.sleep(0.1)
-    assert not [one for one in psutil.Process().children() if "moodreel.tasks.isolation" in one.cmdline()]
+    analyst = alone()
+    [child] = children()
+    analyst.close()
+    assert not child.is_running()

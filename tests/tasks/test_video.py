@@ -82,11 +82,10 @@ def test_faces_without_a_wanted_models_verdict_are_no_verdict_of_none(analyst: V
 def test_windows_without_a_wanted_models_verdict_are_no_verdict_of_none(analyst: VideoAnalyst, tmp_path: Path) -> None:
     portrait_clip(tmp_path / "a.mp4", seconds=1, sound=SPEECH)
     area = StagingArea(tmp_path / "w", "run")
-    with pytest.raises(
-        VideoError, match=r"0 rows of voice_emotions for \d+ windows; do all workers have gan-sgdma-voi"
-    ):
-        # the analyst has no voice model
-        results_of(analyst, file_in(tmp_path), 120, area, CONFIG.model_copy(update={"voice_models": DEFAULTS["voice"]}))
+    wanted = CONFIG.model_copy(update={"voice_models": DEFAULTS["voice"]})  # the analyst has none
+    said = rf"0 rows of voice_emotions for \d+ windows; do all workers have {DEFAULTS['voice'][0]}-"
+    with pytest.raises(VideoError, match=said):
+        results_of(analyst, file_in(tmp_path), 120, area, wanted)
     area.close()
 
 
