@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from moodreel.flows.room import told_of_room
 from moodreel.schemas.purposes import Ground
 
 EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 1, 2, 3
@@ -353,7 +354,8 @@ def _guarded(command: Callable[..., Any]) -> int:
         if hasattr(error, "format_message"):  # click's own complaints about options
             print(f"moodreel: {error.format_message()}", file=sys.stderr)
             return EXIT_USAGE
-        print(f"moodreel: {type(error).__name__}: {_one_line(error)}", file=sys.stderr)
+        told = told_of_room(error) or f"{type(error).__name__}: {_one_line(error)}"
+        print(f"moodreel: {told}", file=sys.stderr)
         return EXIT_FAILED
     return result if isinstance(result, int) else 0
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+from moodreel.flows.room import require_room
 from moodreel.flows.workers import Alone, Workers, start_workers
 from moodreel.models.registry import DEFAULTS, checked_weights, read_manifest
 from moodreel.schemas.config import AnalysisConfig, NightRequest, PictureConfig, SoundConfig
@@ -42,12 +43,7 @@ from moodreel.warehouse.tombstones import erased_among
 
 ATTEMPTS = 3  # for what may be gone a moment later
 BACK_OFF_S = 2.0  # before the second; doubled before the third
-_NO_ROOM = ("no space left", "disk is full", "quota exceeded")  # as the system, SQLite and file servers put it
 log = logging.getLogger("moodreel")
-
-
-class NoRoomError(RuntimeError):
-    """The warehouse's disk is full, which is no video's fault: the run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +222,7 @@ class Night:
             self._record(work, error, attempt)
             raise
         except Exception as error:  # the one place where a crash becomes a row; the night goes on
-            if any(words in str(error).lower() for words in _NO_ROOM):
-                told = f"the disk of {self.lake.folder} is full: make room and run again; what was committed stays"
-                raise NoRoomError(told) from error
+            require_room(error, self.lake.folder)
             log.exception("%s", work.file.path)
             crash = VideoError(Reason.CRASH, f"{work.file.path}: {type(error).__name__}: {error}", "commit")
             self._record(work, crash, attempt)

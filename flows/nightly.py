@@ -22,7 +22,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from moodreel.flows import progress
-from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night, NoRoomError
+from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night
+from moodreel.flows.room import NoRoomError
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import LEFT, RETRY_TONIGHT, VideoError
 from moodreel.tasks.plan import VideoWork

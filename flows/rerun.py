@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from moodreel.flows import progress
 from moodreel.flows.night import RunSummary
+from moodreel.flows.room import require_room
 from moodreel.models.registry import checked_weights, read_manifest
 from moodreel.schemas.manifest import Manifest
 from moodreel.schemas.purposes import Ground, check_purpose, stated_purpose
@@ -101,6 +102,8 @@ def _work_off(
             classify = _load(manifest)
             waiting = {VIDEO + video.video_id: video for video in videos}
             while waiting:
+                if waiting.keys() <= set(leases.held(VIDEO)):
+                    say(f"waiting for {len(waiting)} videos that another run works on")
                 for lease in leases.wait_for_any(list(waiting)):
                     if not leases.take(lease):
                         continue  # another run was quicker; it is looked at again
@@ -109,6 +112,7 @@ def _work_off(
                         if _classify_video(lake, run_id, staging, manifest, classify, video):
                             done.add(video.video_id)
                     except Exception as error:  # as in a night: a crash becomes a row, the others go on
+                        require_room(error, lake.folder)
                         log.exception("%s", video.path)
                         crash = VideoError(Reason.CRASH, f"{video.path}: {type(error).__name__}: {error}", "rerun")
                         record_failure(lake, run_id, video.path, video.video_id, crash, attempt=1)

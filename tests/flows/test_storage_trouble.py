@@ -16,19 +16,28 @@ from moodreel.schemas.config import NightRequest
 from moodreel.warehouse.ask import ask
 from moodreel.warehouse.lake import Lake
 
-OPTIONS = ("--workers", "0", "--no-audio", "--models", "small-vgg")
+OPTIONS = ("--no-audio", "--models", "small-vgg", "--workers")
 RUN = f'"$0" run "$1" --warehouse "$2" {" ".join(OPTIONS)}'
 # the second run has room; the whole warehouse is then brought to the same place outside of the mount
 ON_A_SMALL_DISK = f"""
 mount -t tmpfs -o size="$3" tmpfs "$2" || exit 99
-{RUN} 2> "$4/first"; echo $? >> "$4/first"
+{RUN} "$5" 2> "$4/first"; echo $? >> "$4/first"
 mount -o remount,size=500m "$2"
-{RUN} 2> "$4/second"; echo $? >> "$4/second"
+{RUN} "$5" 2> "$4/second"; echo $? >> "$4/second"
 cp -a "$2/." "$4/warehouse"
+"""
+RERUN_ON_A_SMALL_DISK = f"""
+mount -t tmpfs -o size=500m tmpfs "$2" || exit 99
+{RUN} 0; test $? = 3 || exit 98  # two of the clips are damaged
+mount -o remount,size=$(($(du -sk "$2" | cut -f1) + 80))k "$2"
+"$0" rerun --models gan-sgdma --warehouse "$2" 2> "$3/first"; echo $? >> "$3/first"
+mount -o remount,size=500m "$2"
+"$0" rerun --models gan-sgdma --warehouse "$2" 2> "$3/second"; echo $? >> "$3/second"
+cp -a "$2/." "$3/warehouse"
 """
 READ_ONLY = f"""
 mount --bind "$2" "$2" && mount -o remount,ro,bind "$2" || exit 99
-exec {RUN}
+exec {RUN} 0
 """
 HOLD_LOCK = """
 import sqlite3, sys
@@ -75,15 +84,32 @@ def warehouse(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("size", ["300k", "600k"])
-def test_a_full_disk_loses_nothing(videos: Path, undisturbed: Path, warehouse: Path, tmp_path: Path, size: str) -> None:
-    in_own_mounts(ON_A_SMALL_DISK, videos, warehouse, size, tmp_path)
+@pytest.mark.parametrize(("size", "workers"), [("300k", "0"), ("600k", "0"), ("600k", "1")])
+def test_a_full_disk_loses_nothing(
+    videos: Path, undisturbed: Path, warehouse: Path, tmp_path: Path, size: str, workers: str
+) -> None:
+    in_own_mounts(ON_A_SMALL_DISK, videos, warehouse, size, tmp_path, workers)
     first, second = ((tmp_path / name).read_text().splitlines() for name in ("first", "second"))
     assert first[-1] == "1" and second[-1] in ("0", "3"), second
     assert "full" in first[-2] and not any("Traceback" in line for line in first)
     (tmp_path / "warehouse").rename(warehouse)
     assert_equal(undisturbed, warehouse)
     assert ask(warehouse, "SELECT 1 FROM failures WHERE retryable").num_rows == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_full_disk_ends_a_rerun_that_the_next_one_completes(videos: Path, warehouse: Path, tmp_path: Path) -> None:
+    done = in_own_mounts(RERUN_ON_A_SMALL_DISK, videos, warehouse, tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = ((tmp_path / name).read_text().splitlines() for name in ("first", "second"))
+    assert (first[-1], second[-1]) == ("1", "0"), (first, second)
+    assert "is full: make room" in first[-2] and not any("Traceback" in line for line in first)
+    (tmp_path / "warehouse").rename(warehouse)
+    counted = "SELECT split_part(model_id, '-', 1) AS model, count(*) AS n FROM face_emotions GROUP BY ALL ORDER BY ALL"
+    [one, other] = ask(warehouse, counted).to_pylist()
+    assert one["n"] == other["n"] > 0
+    assert ask(warehouse, "SELECT 1 FROM failures WHERE stage = 'rerun'").num_rows == 0
 
 
 def test_a_warehouse_that_cannot_be_written_is_one_clear_line(videos: Path, undisturbed: Path, warehouse: Path) -> None:
@@ -113,7 +139,7 @@ def lock(warehouse: Path) -> Iterator["subprocess.Popen[str]"]:
 def test_a_catalog_that_stays_locked_is_one_clear_line_and_nothing_is_lost(
     videos: Path, undisturbed: Path, warehouse: Path, lock: "subprocess.Popen[str]"
 ) -> None:
-    refused = moodreel("run", videos, "--warehouse", warehouse, *OPTIONS)
+    refused = moodreel("run", videos, "--warehouse", warehouse, *OPTIONS, "0")
     assert refused.returncode == 1
     [line] = refused.stderr.splitlines()
     assert "locked" in line

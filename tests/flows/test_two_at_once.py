@@ -3,7 +3,6 @@
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -152,11 +151,9 @@ def test_a_rerun_waits_for_a_video_that_another_run_holds(videos: Path, tmp_path
     with Leases(lake, "other") as other:
         assert other.take(VIDEO + hash_file(videos / "below" / "c.mp4"))  # the first one of the rerun
         rerun = start("rerun", models=MODELS[1:])
-        while ask(tmp_path, classified).to_pylist() != [{"n": 2}]:
-            assert rerun.poll() is None
-            time.sleep(0.2)
-        time.sleep(2)
-        assert rerun.poll() is None
+        assert rerun.stderr is not None
+        assert any("waiting for 1 videos" in line for line in rerun.stderr)
+        assert ask(tmp_path, classified).to_pylist() == [{"n": 2}] and rerun.poll() is None
     assert said(rerun)["num_analysed"] == 3
     lake.close()
 
