@@ -12,6 +12,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from moodreel.warehouse.connect import NAME
 from moodreel.warehouse.lake import WarehouseError, open_reader
 
 TIMEOUT_S: Final = 300.0
@@ -39,6 +40,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "unnest",
     }
 )
+_CATALOG: Final = f"__ducklake_metadata_{NAME}"  # DuckLake attaches its catalog under that name
 _LOOKS_LIKE_A_FILE: Final = re.compile(r"[./\\:*?\[]")
 
 
@@ -110,12 +112,19 @@ def _unreachable(node: Any) -> Iterator[str]:
         # a file's name stands for its rows wherever no table has that name
         elif kind in ("BASE_TABLE", "SHOW_REF") and _LOOKS_LIKE_A_FILE.search(node["table_name"]):
             yield node["table_name"]
+        # the catalog's own database may hold more than the lake
+        elif kind in ("BASE_TABLE", "SHOW_REF") and _is_of_catalog(node):
+            yield _CATALOG
         elif kind == "FUNCTION" and node.get("function_name") == "json_serialize_plan":  # binds any SQL in a string
             yield "json_serialize_plan()"
         node = list(node.values())
     if isinstance(node, list):
         for part in node:
             yield from _unreachable(part)
+
+
+def _is_of_catalog(node: dict[str, Any]) -> bool:
+    return _CATALOG in (str(node.get("catalog_name")).lower(), str(node.get("schema_name")).lower())
 
 
 class _TimeLimit:

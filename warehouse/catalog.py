@@ -1,88 +1,72 @@
-"""SQLite's own work on the catalog file, in a child process.
+"""What holds DuckLake's catalog: a SQLite file in the warehouse's folder, or a PostgreSQL database."""
 
-DuckDB carries a SQLite of its own: a second one in this process, or only a read of the file, would make it lose its
-locks. This file is also the child's program, so it imports nothing of moodreel.
-"""
+from collections.abc import Iterable
+from typing import Any, Protocol
 
-import json
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+import duckdb
 
-_PATIENCE_S = 10.0  # for another process's transaction
+from moodreel.warehouse.postgres_catalog import PostgresCatalog
+from moodreel.warehouse.sqlite_catalog import SqliteCatalog
+from moodreel.warehouse.storage import Storage
 
 
-def run_in_sqlite(folder: Path, *statements: str) -> list[list[list[Any]]]:
-    """Run statements on a warehouse's catalog, each on its own, and return the rows of each.
+class Catalog(Protocol):
+    """The database under DuckLake: how DuckDB attaches it, and the work on it that DuckLake does not do.
+
+    Attributes:
+        name: what messages call it.
+        bytewise: the SQL word after a text for the order of its bytes.
+        differs: the SQL operator that also tells NULL from a value.
+    """
+
+    name: str
+    bytewise: str
+    differs: str
+
+    def attach(self, connection: duckdb.DuckDBPyConnection, data: str) -> None:
+        """Attach the lake for writing, made if need be, its data files in the folder or bucket `data`."""
+
+    def exists(self) -> bool:
+        """Say whether a lake may be there; where only trying tells, say yes."""
+
+    def attach_for_reading(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Attach the lake read-only."""
+
+    def is_conflict(self, error: duckdb.Error) -> bool:
+        """Say whether another writer's commit made a transaction fail, so that doing it again helps."""
+
+    def is_lost(self, error: duckdb.Error) -> bool:
+        """Say whether the connection to the database broke, so that nobody knows what became of a COMMIT."""
+
+    def execute(self, sql: str) -> None:
+        """Run a statement that changes the catalog's own tables."""
+
+    def query(self, sql: str) -> list[list[Any]]:
+        """Return the rows of a SELECT over the catalog's own tables, as they are stored."""
+
+    def num_bytes(self) -> int:
+        """Return what it takes on the disk."""
+
+    def shrink(self) -> None:
+        """Give back what it has no use for; others may work meanwhile."""
+
+    def write_anew(self) -> bool:
+        """Write its tables anew without what was deleted; return whether no other session was in the way."""
+
+    def settle(self) -> bool:
+        """Write what is still under way to its place; return whether no other session was in the way."""
+
+    def search(self, needles: Iterable[bytes], spared: Iterable[bytes] = ()) -> list[str]:
+        """Return the places where any of these bytes are, not counting those in longer, spared bytes."""
+
+    def leftovers(self) -> list[str]:
+        """Return the places that may still hold what was deleted."""
+
+
+def open_catalog(storage: Storage) -> Catalog:
+    """Return the catalog that a warehouse's storage names; nothing is made or opened yet.
 
     Raises:
-        RuntimeError: SQLite refuses one, or the catalog stays locked.
+        WarehouseError: the folder has tables of before its storage.toml.
     """
-    answer: list[list[list[Any]]] = _ask_child(
-        {"catalog": _catalog(folder).absolute().as_uri(), "statements": statements}
-    )
-    return answer
-
-
-def read_catalog_file(folder: Path, *statements: str) -> list[list[list[Any]]]:
-    """Run SELECTs on the catalog's file as it lies there, without what its WAL adds."""
-    answer: list[list[list[Any]]] = _ask_child(
-        {"catalog": _catalog(folder).absolute().as_uri() + "?immutable=1", "statements": statements}
-    )
-    return answer
-
-
-def search_catalog(folder: Path, needles: Iterable[bytes], spared: Iterable[bytes] = ()) -> list[str]:
-    """Search the catalog file, its WAL and SHM for bytes; return "file: bytes" of each that is there.
-
-    Args:
-        folder: the warehouse.
-        needles: what must not be there.
-        spared: longer bytes that may be there although they hold a needle.
-    """
-    files = sorted(str(path) for path in folder.glob(f"{_catalog(folder).name}*"))
-    request = {"files": files, "needles": [n.hex() for n in needles], "spared": [s.hex() for s in spared]}
-    found: list[str] = _ask_child(request)
-    return found
-
-
-def _catalog(folder: Path) -> Path:
-    return folder / "catalog.sqlite"
-
-
-def _ask_child(request: Mapping[str, object]) -> Any:
-    command = [sys.executable, "-I", __file__]
-    child = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True)
-    if child.returncode:
-        raise RuntimeError(f"the catalog can't be worked on: {child.stderr.strip().splitlines()[-1]}")
-    return json.loads(child.stdout)
-
-
-def _answer(request: dict[str, Any]) -> object:
-    if "files" in request:
-        return list(_search(request["files"], request["needles"], request["spared"]))
-    connection = sqlite3.connect(request["catalog"], uri=True, timeout=_PATIENCE_S, isolation_level=None)
-    try:
-        return [connection.execute(statement).fetchall() for statement in request["statements"]]
-    finally:
-        connection.close()
-
-
-def _search(files: list[str], needles: list[str], spared: list[str]) -> Iterable[str]:
-    for file in files:
-        try:
-            content = Path(file).read_bytes()
-        except FileNotFoundError:  # the WAL goes with its last reader
-            continue
-        for longer in spared:
-            content = content.replace(bytes.fromhex(longer), b"")
-        for needle in map(bytes.fromhex, needles):
-            if needle in content:
-                yield f"{Path(file).name}: {needle!r}"
-
-
-if __name__ == "__main__":
-    json.dump(_answer(json.load(sys.stdin)), sys.stdout)
+    return SqliteCatalog(storage) if storage.postgres is None else PostgresCatalog(storage)

@@ -1,17 +1,17 @@
-"""Erase a video or a person for good: rows, files, snapshots, statistics, and what SQLite keeps of them.
+"""Erase a video or a person for good: rows, files, snapshots, statistics, and what the catalog's database keeps.
 
 STEPS is the order. Each step may be killed and done again; `Target` is kept in a file until the proof has succeeded.
 The caller holds the upkeep lease: a run beside it could write the video anew, or read files that go away.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import closing
 from typing import Final
 
 import duckdb
 
 from moodreel.schemas.tables import TABLES
-from moodreel.warehouse.catalog import run_in_sqlite
+from moodreel.warehouse.files import DataFiles, table_of
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.proof import NotErasedError, Proof, holds_target, prove_erased
 from moodreel.warehouse.staging import remove_abandoned
@@ -21,6 +21,9 @@ from moodreel.warehouse.target import Target, conditions, literal, remove_intent
 from moodreel.warehouse.tombstones import bury
 
 Step = Callable[[Lake, Target], None]
+_IN_THE_WAY: Final = "another program is reading the catalog: wait for its query to end, then erase again"
+_DOOMED: Final = "__ducklake_metadata_lake.ducklake_files_scheduled_for_deletion"
+_FIRST_STRAY: Final = 2**62  # an id that no data file has
 
 
 def erase(lake: Lake, target: Target, steps: Sequence[Step] | None = None) -> Proof:
@@ -65,14 +68,20 @@ def delete_rows(lake: Lake, target: Target) -> None:
 
 
 def delete_strays(lake: Lake, target: Target) -> None:
-    """Remove data files with such rows that no snapshot knows: a killed run wrote and never committed them.
+    """Have `remove_files` remove data files with such rows that no snapshot knows: a killed run never committed them.
 
     Only in the folders of tables that runs alone write: a training beside this may be writing a file.
     """
-    strays = lake.query("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true, dry_run => true)")
-    for path in [Path(str(path)) for (path,) in strays]:
-        if path.parent.name in conditions(target) and holds_target(path, target):
-            path.unlink(missing_ok=True)
+    found = lake.query("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true, dry_run => true)")
+    with closing(DataFiles(lake.storage)) as files:
+        paths = [str(path) for (path,) in found if table_of(str(path)) in conditions(target)]
+        strays = [path for path in paths if holds_target(files, path, target)]
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        for number, path in enumerate(strays):
+            connection.execute(f"INSERT INTO {_DOOMED} VALUES (?, ?, false, now())", [_FIRST_STRAY + number, path])
+
+    lake.transact(work)
 
 
 def flush_inlined(lake: Lake, target: Target) -> None:
@@ -97,23 +106,27 @@ def remove_files(lake: Lake, target: Target) -> None:
 
 def tighten_statistics(lake: Lake, target: Target) -> None:
     """Set the tables' least and greatest values to those of the rows that are left."""
-    tighten(lake.folder, conditions(target))
+    tighten(lake.catalog, conditions(target))
 
 
 def vacuum_catalog(lake: Lake, target: Target) -> None:
-    """Write the catalog anew without its free pages."""
-    run_in_sqlite(lake.folder, "VACUUM")
-
-
-def empty_wal(lake: Lake, target: Target) -> None:
-    """Bring the catalog file itself up to date and empty its WAL.
+    """Write the catalog anew without what was deleted.
 
     Raises:
         NotErasedError: a query of another program still reads the catalog as it was.
     """
-    [[[is_busy, *_]]] = run_in_sqlite(lake.folder, "PRAGMA wal_checkpoint(TRUNCATE)")
-    if is_busy:
-        raise NotErasedError("another program is reading the catalog: wait for its query to end, then erase again")
+    if not lake.catalog.write_anew():
+        raise NotErasedError(_IN_THE_WAY)
+
+
+def empty_wal(lake: Lake, target: Target) -> None:
+    """Bring a catalog's file itself up to date and empty its WAL.
+
+    Raises:
+        NotErasedError: a query of another program still reads the catalog as it was.
+    """
+    if not lake.catalog.settle():
+        raise NotErasedError(_IN_THE_WAY)
 
 
 STEPS: Final[tuple[Step, ...]] = (

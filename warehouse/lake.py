@@ -1,34 +1,31 @@
-"""Open the lake: DuckLake with a SQLite catalog, one writer connection a process, any number of readers."""
+"""Open the lake, DuckLake on a storage: one writer connection a process, any number of readers."""
 
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import weakref
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
 import duckdb
-import duckdb_extensions
 import pyarrow as pa
 
+from moodreel.warehouse.catalog import open_catalog
+from moodreel.warehouse.connect import NAME, connect, first_line
 from moodreel.warehouse.migrate import migrate
+from moodreel.warehouse.storage import Storage, WarehouseError, read_storage
 
-NAME: Final = "lake"
+__all__ = ["Lake", "WarehouseError", "open_reader"]
+
 _ATTEMPTS: Final = 40
+_PATIENCE_S: Final = 120.0  # with a database server that restarts
 _MAX_SPILL: Final = "8GB"
 _STREAMED_ROWS: Final = 1024  # of crops about 8 MB
 _Result = TypeVar("_Result")
-
-
-class WarehouseError(ValueError):
-    """The warehouse can't be used as asked; the message says what to do."""
 
 
 class Lake:
@@ -38,38 +35,49 @@ class Lake:
         """Open or make the warehouse in a folder and bring its tables and views up to date.
 
         Raises:
-            WarehouseError: the folder can't be written, or a newer version made the warehouse.
+            WarehouseError: the folder or the storage that it names can't be used, or a newer version made the
+                warehouse.
         """
         self.folder = folder.resolve()
+        self.storage = read_storage(self.folder)
+        self.catalog = open_catalog(self.storage)
         try:
-            (self.folder / "data").mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.storage.s3 is None:
+                Path(self.storage.data).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WarehouseError(f"{folder} can't be made: {error.strerror}; name another --warehouse") from error
+            raise WarehouseError(
+                f"{error.filename} can't be made: {error.strerror}; name another --warehouse"
+            ) from error
         self._lock = threading.RLock()
-        self._connection = _connect()
-        try:
-            # WAL: without it two writers starve each other; the data path is stored as given, so absolute
-            self._connection.execute(
-                f"ATTACH 'ducklake:sqlite:{_quoted(self.folder / 'catalog.sqlite')}' AS {NAME} "
-                f"(DATA_PATH '{_quoted(self.folder / 'data')}/', META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT 5000)"
-            )
-        except duckdb.Error as error:
-            raise WarehouseError(f"{folder} is no warehouse that can be written: {_first_line(error)}") from error
+        self._connection = self._attached()
         self._connection.execute(f"USE {NAME}")
         self.transact(migrate)
 
     def transact(self, work: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run `work` in one transaction, whole again if another writer committed meanwhile."""
+        """Run `work` in one transaction, whole again if another writer committed or the catalog was lost meanwhile.
+
+        Raises:
+            WarehouseError: the catalog's database is lost for longer than a restart takes.
+        """
         for attempt in range(_ATTEMPTS):
+            mark, has_worked = uuid.uuid4().hex, False
             with self._lock:
                 self._connection.execute("BEGIN")
                 try:
                     result = work(self._connection)
+                    if self.storage.postgres is not None:  # tells whether a COMMIT took effect if no answer comes
+                        self._connection.execute(f"CALL {NAME}.set_commit_message('moodreel', '{mark}')")
+                    has_worked = True
                     self._connection.execute("COMMIT")
                     return result
                 except duckdb.Error as error:
                     self._roll_back()
-                    if not _is_conflict(error) or attempt == _ATTEMPTS - 1:
+                    if self.catalog.is_lost(error):
+                        self._wait_for_catalog()
+                        if has_worked and self._has_committed(mark):
+                            return result
+                    elif not self.catalog.is_conflict(error) or attempt == _ATTEMPTS - 1:
                         raise
                 except BaseException:
                     self._roll_back()
@@ -78,9 +86,19 @@ class Lake:
         raise AssertionError("unreachable")
 
     def query(self, sql: str, values: list[object] | None = None) -> list[tuple[object, ...]]:
-        """Run a SELECT outside any transaction."""
+        """Run a SELECT outside any transaction.
+
+        Raises:
+            WarehouseError: the catalog's database is lost for longer than a restart takes.
+        """
         with self._lock:
-            return self._connection.execute(sql, values or []).fetchall()
+            try:
+                return self._connection.execute(sql, values or []).fetchall()
+            except duckdb.Error as error:
+                if not self.catalog.is_lost(error):
+                    raise
+                self._wait_for_catalog()
+                return self._connection.execute(sql, values or []).fetchall()
 
     def stream(self, sql: str, values: list[object]) -> Iterator[pa.Table]:
         """Run a SELECT on a connection of its own and yield the answer piece by piece, as of the first one."""
@@ -98,75 +116,71 @@ class Lake:
         with self._lock:
             self._connection.close()
 
+    def _attached(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection with the lake attached; of several processes that make it one goes first."""
+        for attempt in range(_ATTEMPTS):
+            connection = connect(self.storage)
+            try:
+                self.catalog.attach(connection, self.storage.data)
+                return connection
+            except duckdb.Error as error:
+                connection.close()
+                if not self.catalog.is_conflict(error) or attempt == _ATTEMPTS - 1:
+                    told = f"{self.folder} is no warehouse that can be written: {first_line(error)}"
+                    raise WarehouseError(told) from error
+            time.sleep(random.uniform(0.05, 0.2))
+        raise AssertionError("unreachable")
+
     def _roll_back(self) -> None:
         with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
             self._connection.execute("ROLLBACK")
+
+    def _wait_for_catalog(self) -> None:
+        """Wait until the catalog answers; DuckDB's extension connects anew by itself."""
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                self._connection.execute(f"FROM ducklake_current_snapshot('{NAME}')").fetchall()
+                return
+            except duckdb.Error as error:
+                if not self.catalog.is_lost(error):
+                    raise
+                if time.monotonic() > until:
+                    told = f"{self.catalog.name} of {self.folder} does not answer: {first_line(error)}"
+                    raise WarehouseError(told) from error
+            time.sleep(1)
+
+    def _has_committed(self, mark: str) -> bool:
+        sql = f"SELECT 1 FROM ducklake_snapshots('{NAME}') WHERE commit_message = ?"
+        return self._connection.execute(sql, [mark]).fetchone() is not None
 
 
 def open_reader(folder: Path) -> duckdb.DuckDBPyConnection:
     """Open a read-only connection that sees the lake and nothing else of the machine.
 
     Raises:
-        WarehouseError: there is no warehouse in the folder.
+        WarehouseError: there is no warehouse in the folder, or the storage that it names can't be used.
     """
     folder = folder.resolve()
-    catalog = folder / "catalog.sqlite"
-    if not catalog.is_file():
+    storage = read_storage(folder)
+    catalog = open_catalog(storage)
+    if not catalog.exists():
         raise WarehouseError(f"no warehouse in {folder}: run `moodreel run FOLDER` first or name another --warehouse")
-    connection = _connect()
+    connection = connect(storage)
     try:
-        _attach_for_reading(connection, catalog)
+        catalog.attach_for_reading(connection)
     except duckdb.Error as error:
-        raise WarehouseError(f"{folder} is no warehouse: {_first_line(error)}") from error
+        raise WarehouseError(f"{folder} is no warehouse: {first_line(error)}") from error
     connection.execute(f"USE {NAME}")
+    _lock_in(connection, storage)
+    return connection
+
+
+def _lock_in(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     # what does not fit into memory: not in the working folder, and not until the disk is full
     spill = Path(tempfile.gettempdir()) / f"moodreel-spill-{os.getpid()}"
     connection.execute("SET temp_directory = $folder", {"folder": str(spill)})
     connection.execute(f"SET max_temp_directory_size = '{_MAX_SPILL}'")
-    connection.execute("SET allowed_directories = $folders", {"folders": [f"{folder / 'data'}/"]})
+    connection.execute("SET allowed_directories = $folders", {"folders": [storage.data]})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    return connection
-
-
-def _attach_for_reading(connection: duckdb.DuckDBPyConnection, catalog: Path) -> None:
-    """Attach the catalog, or a copy where SQLite can't make the files that its WAL mode wants beside it."""
-    try:
-        connection.execute(f"ATTACH 'ducklake:sqlite:{_quoted(catalog)}' AS {NAME} (READ_ONLY)")
-    except duckdb.Error:
-        wal = catalog.with_name(f"{catalog.name}-wal")
-        if wal.exists() and wal.stat().st_size:  # commits that are not in the catalog's file yet
-            raise
-        folder = tempfile.TemporaryDirectory(prefix="moodreel-catalog-")
-        weakref.finalize(connection, folder.cleanup)
-        copy = Path(folder.name) / catalog.name
-        # by another process: a second opening of the file in this one would lose DuckDB's locks
-        copying = "import shutil, sys; shutil.copyfile(*sys.argv[1:])"
-        subprocess.run([sys.executable, "-I", "-c", copying, catalog, copy], check=True)
-        connection.execute(f"ATTACH 'ducklake:sqlite:{_quoted(copy)}' AS {NAME} (READ_ONLY)")
-
-
-@cache
-def _install_extensions() -> None:
-    for extension in ("ducklake", "sqlite"):
-        duckdb_extensions.import_extension(extension)
-
-
-def _connect() -> duckdb.DuckDBPyConnection:
-    _install_extensions()
-    connection = duckdb.connect(config={"memory_limit": "1GB", "threads": 2, "autoinstall_known_extensions": False})
-    connection.execute("LOAD ducklake; LOAD sqlite_scanner; SET TimeZone = 'UTC'")
-    return connection
-
-
-def _is_conflict(error: duckdb.Error) -> bool:
-    text = str(error).lower()
-    return "database is locked" in text or "conflict" in text
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -20,6 +20,7 @@ LENGTH_S: Final = 120.0  # how long a dead holder on another machine keeps other
 UPKEEP_WAIT_S: Final = 60.0  # how long a run waits for upkeep to end
 _LOOK_S: Final = 0.5  # between two looks at a lease that is waited for
 RUN, VIDEO, UPKEEP = "run:", "video:", "upkeep"  # what names begin with
+_TURN: Final = "turn"  # goes from hand to hand, whoever holds it
 _TABLE: Final = "__ducklake_metadata_lake.moodreel_leases"  # DuckLake attaches its catalog under that name
 
 
@@ -74,13 +75,17 @@ class Leases:
             for held, holder, expires_at in connection.execute(f"FROM {_TABLE}").fetchall():
                 if holder == self._holder:
                     continue
+                if held == _TURN:
+                    continue
                 if _is_over(holder, expires_at):
                     self.abandoned.add(held)
                     connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [held])
                 elif held == name or (blocked_by and held.startswith(blocked_by)):
                     return False
-            connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [name])
-            self._insert(connection, name)
+            # of two that take different names which exclude each other, PostgreSQL sees a conflict only in a common row
+            for taken in [name] if blocked_by is None else [name, _TURN]:
+                connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [taken])
+                self._insert(connection, taken)
             return True
 
         if not self._lake.transact(work):
@@ -104,7 +109,7 @@ class Leases:
         """Give a lease back; where that fails, it ends with the holder."""
         self._names.discard(name)
         sql = f"DELETE FROM {_TABLE} WHERE name = ? AND holder = ?"
-        with suppress(duckdb.Error):  # what was done under the lease is done
+        with suppress(duckdb.Error, WarehouseError):  # what was done under the lease is done
             self._lake.transact(lambda connection: connection.execute(sql, [name, self._holder]))
 
     def held(self, beginning: str) -> list[str]:
@@ -126,7 +131,7 @@ class Leases:
 
     def _keep_renewing(self) -> None:
         while not self._ended.wait(self._length_s / 4):
-            with suppress(duckdb.Error):  # a catalog locked for long: the next turn tries again
+            with suppress(duckdb.Error, WarehouseError):  # a catalog locked or lost for long: the next turn tries again
                 self._lake.transact(self._renew)
 
     def _renew(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,15 +1,13 @@
-"""Prove that a target is gone: every data file read directly, the catalog searched byte by byte, time travel tried."""
+"""Prove that a target is gone: every data file read directly, the catalog searched, time travel tried."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-from pyarrow import dataset
 
-from moodreel.warehouse.catalog import read_catalog_file, search_catalog
+from moodreel.warehouse.files import DataFiles
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.statistics import loose_bounds
 from moodreel.warehouse.target import INTENT, Target, conditions, literal
@@ -35,37 +33,35 @@ def prove_erased(lake: Lake, target: Target) -> Proof:
     Raises:
         NotErasedError: it is somewhere; the message names the first such places.
     """
-    files = sorted((lake.folder / "data").rglob("*.parquet"))
     versions = [int(str(version)) for (version,) in lake.query("SELECT snapshot_id FROM ducklake_snapshots('lake')")]
-    left = [str(path) for path in files if holds_target(path, target)]
+    with closing(DataFiles(lake.storage)) as files:
+        paths = files.paths()
+        left = [path for path in paths if holds_target(files, path, target)]
+        left += [path for path in files.paths("*") if target.video_id in path]
     left += [*_in_catalog(lake, target), *_by_time_travel(lake, target, versions), *_elsewhere(lake, target)]
     if target.video_id not in erased_among(lake, [target.video_id]):
         left.append("no tombstone: a later night would bring it back")
     if left:
         more = f" and {len(left) - 3} more places" if len(left) > 3 else ""
         raise NotErasedError(f"{target.named} is not erased yet, erase it again; left: {'; '.join(left[:3])}{more}")
-    catalog = sum(path.stat().st_size for path in lake.folder.glob("catalog.sqlite*"))
-    return Proof(len(files), catalog, len(versions))
+    return Proof(len(paths), lake.catalog.num_bytes(), len(versions))
 
 
-def holds_target(path: Path, target: Target) -> bool:
+def holds_target(files: DataFiles, path: str, target: Target) -> bool:
     """Say whether a Parquet file, read directly, has rows of a target, or of a video any text that names it.
 
     One that can't be read, such as a killed run's, might have.
     """
-    with duckdb.connect(config={"memory_limit": "1GB", "threads": 2}) as connection:
-        try:
-            connection.register("file", dataset.dataset(path, format="parquet"))  # DuckDB takes a name with [ for many
-        except (pa.ArrowException, OSError):
-            return True
-        columns = connection.execute("DESCRIBE file").fetchall()
-        kinds = {str(name): str(kind) for name, kind, *_ in columns}
+    try:
+        kinds = files.columns(path)
         tests = [target.condition(kinds)]
         if target.track_id is None:
             texts = [name for name, kind in kinds.items() if kind in ("VARCHAR", "JSON")]
             tests += [_names_it(name, target) for name in texts]
-        sql = " OR ".join(f"({test})" for test in tests if test)
-        return bool(sql) and connection.execute(f"FROM file WHERE {sql} LIMIT 1").fetchone() is not None
+        condition = " OR ".join(f"({test})" for test in tests if test)
+        return bool(condition) and files.has_row(path, condition)
+    except duckdb.Error:
+        return True
 
 
 def _names_it(column: str, target: Target) -> str:
@@ -79,19 +75,17 @@ def _in_catalog(lake: Lake, target: Target) -> Iterator[str]:
     needles = [bytes.fromhex(mark) for mark in target.marks]
     if target.track_id is None:
         needles = [text.encode() for text in (target.video_id, *target.paths)]
-    yield from search_catalog(lake.folder, needles, [path.encode() for path in target.longer_paths])
-    yield from (f"catalog.sqlite: bounds of {column}" for column in loose_bounds(lake.folder, conditions(target)))
-    [inlined, [[num_free]]] = read_catalog_file(
-        lake.folder,
-        "SELECT inlined.table_name, ducklake_table.table_name"
-        " FROM ducklake_inlined_data_tables AS inlined JOIN ducklake_table USING (table_id)",
-        "PRAGMA freelist_count",
+    catalog = lake.catalog
+    yield from catalog.search(needles, [path.encode() for path in target.longer_paths])
+    yield from (f"{catalog.name}: bounds of {column}" for column in loose_bounds(catalog, conditions(target)))
+    inlined = catalog.query(
+        "SELECT inlined.table_name AS inlined_in, ducklake_table.table_name"
+        " FROM ducklake_inlined_data_tables AS inlined JOIN ducklake_table USING (table_id)"
     )
     for name, table in inlined:
-        if table in conditions(target) and read_catalog_file(lake.folder, f"SELECT 1 FROM {name} LIMIT 1") != [[]]:
-            yield f"catalog.sqlite: inlined rows of {table}"
-    if num_free:
-        yield f"catalog.sqlite: {num_free} free pages"
+        if table in conditions(target) and catalog.query(f"SELECT 1 FROM {name} LIMIT 1"):
+            yield f"{catalog.name}: inlined rows of {table}"
+    yield from catalog.leftovers()
 
 
 def _by_time_travel(lake: Lake, target: Target, versions: list[int]) -> Iterator[str]:

@@ -5,6 +5,7 @@ hold files that no snapshot knows yet, and its commit would succeed and leave th
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 import duckdb
 
 from moodreel.schemas.tables import ALL_TABLES
-from moodreel.warehouse.catalog import run_in_sqlite
+from moodreel.warehouse.files import DataFiles
 from moodreel.warehouse.lake import Lake
 
 MIN_AGE: Final = timedelta(days=1)  # of files that are removed: a query may still read them
@@ -29,11 +30,11 @@ class Sizes:
 
 
 def measure(lake: Lake) -> Sizes:
-    """Return the sizes as they are on the disk."""
-    data = [path.stat().st_size for path in (lake.folder / "data").rglob("*.parquet")]
-    catalog = sum(path.stat().st_size for path in lake.folder.glob("catalog.sqlite*"))
+    """Return the sizes as they are on the disk, or in the bucket."""
+    with closing(DataFiles(lake.storage)) as files:
+        data = files.sizes()
     [(snapshots,)] = lake.query("SELECT count(*) FROM ducklake_snapshots('lake')")
-    return Sizes(sum(data), catalog, len(data), int(str(snapshots)))
+    return Sizes(sum(data), lake.catalog.num_bytes(), len(data), int(str(snapshots)))
 
 
 def flush_inlined(lake: Lake) -> None:
@@ -99,8 +100,8 @@ def remove_files(lake: Lake, min_age: timedelta = MIN_AGE) -> None:
 
 
 def shrink_catalog(lake: Lake) -> None:
-    """Write the catalog anew without its free pages."""
-    run_in_sqlite(lake.folder, "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+    """Give back what the catalog has no use for."""
+    lake.catalog.shrink()
 
 
 def _call(lake: Lake, function: str) -> None:

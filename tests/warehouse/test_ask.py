@@ -71,6 +71,7 @@ ESCAPES = [
     "SELECT * FROM sqlite_query('__ducklake_metadata_lake', 'SELECT 1')",
     "SELECT * FROM query('FROM sqlite_scan(''{home}/secret.sqlite'', ''words'')')",
     "SELECT * FROM query_table('frames')",
+    "SELECT * FROM __ducklake_metadata_lake.ducklake_table",
     "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
     "SELECT json_serialize_plan('FROM sqlite_attach(''{home}/secret.sqlite'')')",
     "SELECT * FROM arrow_scan(1, 2, 3)",

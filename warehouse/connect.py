@@ -1,0 +1,69 @@
+"""Connections to DuckDB that know how to reach a warehouse's storage."""
+
+import os
+from functools import cache
+from typing import Final
+
+import duckdb
+import duckdb_extensions
+
+from moodreel.warehouse.storage import Storage, WarehouseError
+
+NAME: Final = "lake"  # of the attached lake
+
+
+def connect(storage: Storage) -> duckdb.DuckDBPyConnection:
+    """Open an empty database in memory, with what the storage needs loaded and the bucket's keys at hand.
+
+    Raises:
+        WarehouseError: the data lie in a bucket and the environment has no keys to it.
+    """
+    connection = duckdb.connect(config={"memory_limit": "1GB", "threads": 2, "autoinstall_known_extensions": False})
+    connection.execute("SET TimeZone = 'UTC'")
+    _load(connection, "ducklake")
+    kind = "sqlite" if storage.postgres is None else "postgres"
+    _load(connection, kind, f"{kind}_scanner")
+    if storage.s3 is not None:
+        _load(connection, "httpfs")
+        _tell_keys(connection, storage)
+    return connection
+
+
+def quoted(text: object) -> str:
+    """Return a text for between the quotes of an SQL string."""
+    return str(text).replace("'", "''")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of DuckDB, which may be long."""
+    return str(error).splitlines()[0]
+
+
+def _load(connection: duckdb.DuckDBPyConnection, package: str, name: str | None = None) -> None:
+    _install(package)
+    connection.execute(f"LOAD {name or package}")
+
+
+@cache
+def _install(package: str) -> None:
+    duckdb_extensions.import_extension(package)
+
+
+def _tell_keys(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
+    assert storage.s3 is not None
+    keys = {
+        "KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID"),
+        "SECRET": os.environ.get("AWS_SECRET_ACCESS_KEY"),
+    }
+    if not all(keys.values()):
+        raise WarehouseError(f"{storage.data} wants keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    options = keys | {
+        "SESSION_TOKEN": os.environ.get("AWS_SESSION_TOKEN"),
+        "ENDPOINT": storage.s3.endpoint,
+        "REGION": storage.s3.region,
+        "URL_STYLE": storage.s3.url_style,
+        "USE_SSL": str(storage.s3.is_encrypted).lower(),
+        "SCOPE": storage.data,
+    }
+    told = ", ".join(f"{name} '{quoted(value)}'" for name, value in options.items() if value)
+    connection.execute(f"CREATE SECRET bucket (TYPE s3, {told})")
