@@ -23,13 +23,15 @@ def moodreel(*words: str | Path, cwd: Path | None = None, **variables: str) -> "
 
 
 def timed(*words: str | Path) -> tuple[str, float, float]:
-    """Run `moodreel WORDS`, which has to succeed; return what it printed, its seconds by the clock and its processor's.
+    """Run `moodreel WORDS`; return what it printed, its seconds by the clock and its processor's.
 
     Raises:
-        subprocess.CalledProcessError: it fails.
+        subprocess.CalledProcessError: it fails otherwise than by damaged videos.
     """
     clock, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([MOODREEL, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([MOODREEL, *map(str, words)], stdout=subprocess.PIPE, text=True)
+    if done.returncode != cli.EXIT_SOME_FAILED:
+        done.check_returncode()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return done.stdout, time.monotonic() - clock, used
