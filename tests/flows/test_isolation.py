@@ -106,6 +106,7 @@ def test_a_video_whose_actor_was_killed_is_tried_again_alone(folder: Path, prefe
     assert reasons(folder) == [("a.mp4", "worker_lost"), ("a.mp4", "killed_its_worker")]
 
 
+@pytest.mark.slow
 def test_the_next_run_without_ray_tells_which_video_a_killed_one_was_at(folder: Path, tmp_path: Path) -> None:
     portrait_clip(folder / "a.mp4", seconds=60)  # it comes first and takes long
     run = Run(folder, tmp_path / "w", 0, tmp_path / "log", "--no-audio", "--models", "small-vgg")

@@ -69,6 +69,7 @@ def test_a_path_that_fails_three_nights_is_skipped_until_it_is_pardoned(folder: 
     assert run_night(request(folder)).summary.counts.num_failed == 1
 
 
+@pytest.mark.slow
 def test_a_video_that_failed_three_nights_is_analysed_after_a_pardon(folder: Path) -> None:
     clip = portrait_clip(folder / "a.mp4", seconds=1)
     video_id = hash_file(clip)

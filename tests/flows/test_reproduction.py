@@ -169,6 +169,7 @@ def test_a_file_is_no_folder(data: Path) -> None:
         reproduce_comparison(data, data, num_epochs=1, resume=False)
 
 
+@pytest.mark.slow
 def test_five_optimizers_have_curves_and_a_table(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

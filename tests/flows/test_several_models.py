@@ -91,6 +91,7 @@ def test_all_default_models_see_the_same_faces_in_one_pass(
     assert faces == [{"num_frames": 5, "num_faces": 5, "num_people": 1}]
 
 
+@pytest.mark.slow
 def test_a_new_model_adds_its_rows_to_videos_that_are_analysed_already(
     folder: Path, tmp_path: Path, featureless: Manifest
 ) -> None:

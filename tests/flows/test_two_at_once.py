@@ -103,6 +103,7 @@ class Reader(threading.Thread):
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_two_runs_over_overlapping_folders_share_the_work(
     videos: Path, undisturbed: Path, tmp_path: Path, start: Start
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_rerun_during_a_night_takes_nothing_twice(
     assert_equal(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_another_run_committed_since_the_plan_is_not_analysed_again(videos: Path, tmp_path: Path) -> None:
     request = NightRequest(folder=str(videos / "below"), warehouse=str(tmp_path), models=MODELS, workers=0, audio=False)
     with Night(request) as late:
@@ -144,6 +146,7 @@ def test_what_another_run_committed_since_the_plan_is_not_analysed_again(videos:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_rerun_waits_for_a_video_that_another_run_holds(videos: Path, tmp_path: Path, start: Start) -> None:
     assert night(videos / "below", tmp_path, MODELS[:1]) == 3
     classified = f"SELECT count(*) AS n FROM steps WHERE model_id LIKE '{MODELS[1]}-%'"

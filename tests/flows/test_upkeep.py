@@ -129,7 +129,7 @@ def test_an_erased_person_does_not_come_back(warehouse: Path, analysed: tuple[Pa
     assert asked(warehouse, told) == [(0, 0)]
 
 
-@pytest.mark.parametrize("named", ["a.mp4", "b.mp4"])
+@pytest.mark.parametrize("named", ["a.mp4", pytest.param("b.mp4", marks=pytest.mark.slow)])
 def test_an_erasure_cut_short_is_finished_by_the_next(
     warehouse: Path, analysed: tuple[Path, Path], named: str, caplog: pytest.LogCaptureFixture
 ) -> None:

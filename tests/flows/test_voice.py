@@ -117,6 +117,7 @@ def test_a_verdict_names_the_modalities_it_rests_on(folder: Path, tmp_path: Path
     assert heard[:2] == ["none", "silent"] and heard[2] in LABELS and heard[3] == "no speech"
 
 
+@pytest.mark.slow
 def test_a_rerun_gives_the_rows_of_a_run_without_the_videos(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_rerun_gives_the_rows_of_a_run_without_the_videos(
         assert_equal(early, whole)
 
 
+@pytest.mark.slow
 def test_a_voice_model_asked_for_later_is_added_by_a_run(folder: Path, tmp_path: Path) -> None:
     (folder / "tone.mp4").unlink()
     run(folder, tmp_path / "lake")

@@ -91,6 +91,7 @@ def test_a_voice_recipe_is_measured_on_speakers_it_never_heard_and_then_learns_a
     assert training == {"state": "completed", "model_id": manifest.model_id}
 
 
+@pytest.mark.slow
 def test_trained_weights_are_a_model_that_hears_windows(data: Path, moodreel: Any, tmp_path: Path) -> None:
     assert moodreel("train", "gan-sgdma-voice", "--data", str(data))[0] == 0
     run = tmp_path / "runs" / "gan-sgdma-voice"

@@ -200,6 +200,7 @@ def test_the_tombstone_names_nobody_and_its_key_is_the_owners(lake: Lake) -> Non
             read_or_write()
 
 
+@pytest.mark.slow
 def test_an_open_query_on_the_catalog_is_told(lake: Lake) -> None:
     command = [sys.executable, "-c", _SESSION.replace("sqlite3.connect(sys.argv[1])", _IN_A_QUERY)]
     with subprocess.Popen([*command, str(lake.folder / "catalog.sqlite")], stdin=-1, stdout=-1, text=True) as query:

@@ -24,7 +24,7 @@ from storages import name_storage
 from moodreel.warehouse.append import append_rows
 from moodreel.warehouse.ask import ask
 from moodreel.warehouse.commit import commit_video
-from moodreel.warehouse.erase import STEPS, Step, empty_wal, erase, vacuum_catalog
+from moodreel.warehouse.erase import STEPS, Step, empty_wal, erase
 from moodreel.warehouse.lake import Lake, WarehouseError, open_reader
 from moodreel.warehouse.leases import RUN, UPKEEP, Leases
 from moodreel.warehouse.proof import NotErasedError
@@ -240,6 +240,7 @@ ESCAPES = [
 ]
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_docs_reads_the_lake_and_nothing_else(server: PostgresServer, tmp_path: Path) -> None:
     database = server.new_database()
     with closing(Lake(name_storage(tmp_path / "w", catalog=server.words(database)))) as lake:
@@ -325,17 +326,12 @@ def test_what_is_erased_is_gone_from_the_database_too(server: PostgresServer, la
         assert again.query("SELECT count(*) FROM faces WHERE video_id = ?", [BOB]) == [(60,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "left_out",
-    [
-        pytest.param(step, marks=[pytest.mark.slow] * (step is not vacuum_catalog), id=step.__name__)
-        for step in STEPS
-        if step is not empty_wal  # a file's
-    ],
+    [pytest.param(step, id=step.__name__) for step in STEPS if step is not empty_wal],  # which is a file's
 )
-@pytest.mark.parametrize(
-    "named", [pytest.param(ZOE, id="video"), pytest.param(PERSON, id="person", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("named", [pytest.param(ZOE, id="video"), pytest.param(PERSON, id="person")])
 def test_the_proof_fails_if_a_step_is_left_out(lake: Lake, left_out: Step, named: str) -> None:
     target = find_target(lake, named)
     with pytest.raises((NotErasedError, duckdb.Error), match=r"left: |inlined-data"):
