@@ -67,7 +67,9 @@ def train_voice(order: TrainingOrder) -> None:
         heard = rows.is_heard[rows.copies == 0]
         facts = _facts(clips, score_corpora(clips, of_clips), of_rows[heard], plain.labels[heard])
         facts["input"] = _describe_input(config, len(learning.labels))
-        facts["measured_with"] = f"moodreel evaluate {order.recipe} --folds speaker --data {data.name}"
+        # `evaluate` knows the recipe and not its changes; training measures by the same folds
+        by_recipe = f"moodreel evaluate {order.recipe} --folds speaker --data {data.name}"
+        facts["measured_with"] = order.command if order.changes else by_recipe
         facts["training"] = describe_run(order, trained.history)
         facts["version"] = str(len(facts["training"]))
         return export_model(trained.network, config, model, out, **facts)

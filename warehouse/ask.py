@@ -12,7 +12,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from moodreel.warehouse.connect import NAME
+from moodreel.warehouse.connect import CATALOG
 from moodreel.warehouse.lake import WarehouseError, open_reader
 
 TIMEOUT_S: Final = 300.0
@@ -40,7 +40,6 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "unnest",
     }
 )
-_CATALOG: Final = f"__ducklake_metadata_{NAME}"  # DuckLake attaches its catalog under that name
 _LOOKS_LIKE_A_FILE: Final = re.compile(r"[./\\:*?\[]")
 
 
@@ -114,7 +113,7 @@ def _unreachable(node: Any) -> Iterator[str]:
             yield node["table_name"]
         # the catalog's own database may hold more than the lake
         elif kind in ("BASE_TABLE", "SHOW_REF") and _is_of_catalog(node):
-            yield _CATALOG
+            yield CATALOG
         elif kind == "FUNCTION" and node.get("function_name") == "json_serialize_plan":  # binds any SQL in a string
             yield "json_serialize_plan()"
         node = list(node.values())
@@ -124,7 +123,7 @@ def _unreachable(node: Any) -> Iterator[str]:
 
 
 def _is_of_catalog(node: dict[str, Any]) -> bool:
-    return _CATALOG in (str(node.get("catalog_name")).lower(), str(node.get("schema_name")).lower())
+    return CATALOG in (str(node.get("catalog_name")).lower(), str(node.get("schema_name")).lower())
 
 
 class _TimeLimit:

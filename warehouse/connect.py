@@ -10,6 +10,7 @@ import duckdb_extensions
 from moodreel.warehouse.storage import Storage, WarehouseError
 
 NAME: Final = "lake"  # of the attached lake
+CATALOG: Final = f"__ducklake_metadata_{NAME}"  # DuckLake attaches its catalog under that name
 
 
 def connect(storage: Storage) -> duckdb.DuckDBPyConnection:

@@ -11,6 +11,7 @@ from typing import Final
 import duckdb
 
 from moodreel.schemas.tables import TABLES
+from moodreel.warehouse.connect import CATALOG
 from moodreel.warehouse.files import DataFiles, table_of
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.proof import NotErasedError, Proof, holds_target, prove_erased
@@ -22,7 +23,7 @@ from moodreel.warehouse.tombstones import bury
 
 Step = Callable[[Lake, Target], None]
 _IN_THE_WAY: Final = "another program is reading the catalog: wait for its query to end, then erase again"
-_DOOMED: Final = "__ducklake_metadata_lake.ducklake_files_scheduled_for_deletion"
+_DOOMED: Final = f"{CATALOG}.ducklake_files_scheduled_for_deletion"
 _FIRST_STRAY: Final = 2**62  # an id that no data file has
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import duckdb
 
+from moodreel.warehouse.connect import CATALOG
 from moodreel.warehouse.lake import Lake, WarehouseError
 from moodreel.warehouse.processes import has_died, this_process
 
@@ -21,7 +22,7 @@ UPKEEP_WAIT_S: Final = 60.0  # how long a run waits for upkeep to end
 _LOOK_S: Final = 0.5  # between two looks at a lease that is waited for
 RUN, VIDEO, UPKEEP = "run:", "video:", "upkeep"  # what names begin with
 _TURN: Final = "turn"  # goes from hand to hand, whoever holds it
-_TABLE: Final = "__ducklake_metadata_lake.moodreel_leases"  # DuckLake attaches its catalog under that name
+_TABLE: Final = f"{CATALOG}.moodreel_leases"
 
 
 class Leases:
@@ -73,9 +74,7 @@ class Leases:
 
         def work(connection: duckdb.DuckDBPyConnection) -> bool:
             for held, holder, expires_at in connection.execute(f"FROM {_TABLE}").fetchall():
-                if holder == self._holder:
-                    continue
-                if held == _TURN:
+                if holder == self._holder or held == _TURN:
                     continue
                 if _is_over(holder, expires_at):
                     self.abandoned.add(held)

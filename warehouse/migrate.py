@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from moodreel.schemas.tables import ALL_TABLES, Table
+from moodreel.warehouse.connect import quoted
 from moodreel.warehouse.tallies import TALLY_OF, count_rows
 
 _APPLIED: Final = "applied_migrations"
@@ -76,14 +77,14 @@ def _declare(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
             f"{name} {sql_type(kind)}{'' if name in table.nullable else ' NOT NULL'}" for name, kind, _ in table.columns
         )
         connection.execute(f"CREATE TABLE {table.name} ({columns})")
-        connection.execute(f"COMMENT ON TABLE {table.name} IS '{_escaped(table.grain)}'")
+        connection.execute(f"COMMENT ON TABLE {table.name} IS '{quoted(table.grain)}'")
     for name, kind, meaning in table.columns:
         if name in table.nullable and not present.get(name, True):
             connection.execute(f"ALTER TABLE {table.name} ALTER COLUMN {name} DROP NOT NULL")
         if present and name not in present:
             connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {name} {sql_type(kind)}")
         if name not in present:
-            connection.execute(f"COMMENT ON COLUMN {table.name}.{name} IS '{_escaped(meaning)}'")
+            connection.execute(f"COMMENT ON COLUMN {table.name}.{name} IS '{quoted(meaning)}'")
     return not present
 
 
@@ -105,7 +106,3 @@ def _sql_files(folder: str) -> dict[str, str]:
 
 def _digest(sql: str) -> str:
     return hashlib.sha256(sql.encode()).hexdigest()[:16]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("'", "''")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from moodreel.schemas.tables import ALL_TABLES
+from moodreel.warehouse.connect import quoted
 from moodreel.warehouse.lake import Lake, WarehouseError
 
 INTENT: Final = "erasing.json"
@@ -70,7 +71,7 @@ def conditions(target: Target) -> dict[str, str]:
 
 def literal(text: str) -> str:
     """Return a text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
+    return f"'{quoted(text)}'"
 
 
 def find_target(lake: Lake, named: str) -> Target:

@@ -1,10 +1,8 @@
 """An S3 server of the tests' own, moto's, in a process of its own."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+from waiting import free_port, wait_until
 
 KEYS: Final = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 _START_S: Final = 120.0  # on a loaded machine
@@ -56,18 +55,15 @@ class Bucket:
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Run a server; give its endpoint, and the keys to it in the environment."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     before = {name: os.environ.get(name) for name in KEYS}
     os.environ.update(KEYS)
     try:
-        until = time.monotonic() + _START_S
-        while not _answers(endpoint):
-            assert server.poll() is None and time.monotonic() < until, "moto_server does not start"
-            time.sleep(0.1)
+        wait_until(lambda: server.poll() is not None or _answers(endpoint), _START_S, "moto_server starts", look_s=0.1)
+        assert server.poll() is None, "moto_server does not start"
         yield endpoint
     finally:
         server.kill()

@@ -1,11 +1,13 @@
 """Compare two warehouses in the contract's sense."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
 from moodreel.schemas.tables import ALL_TABLES
-from moodreel.warehouse.lake import open_reader
+from moodreel.warehouse.lake import Lake, open_reader
+from moodreel.warehouse.upkeep import expire_snapshots, flush_inlined, merge_files, remove_files, shrink_catalog
 
 
 def all_rows(warehouse: Path) -> dict[str, list[dict[str, object]]]:
@@ -43,3 +45,14 @@ def assert_equal(one: Path, other: Path) -> None:
 
 def _is_real(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, list) and bool(value) and isinstance(value[0], float))
+
+
+def keep_up(lake: Lake) -> None:
+    """Do all of upkeep at once, with no regard to the age of anything."""
+    now = timedelta(0)
+    flush_inlined(lake)
+    expire_snapshots(lake, now)
+    merge_files(lake)
+    expire_snapshots(lake, now)
+    remove_files(lake, now)
+    shrink_catalog(lake)

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import duckdb
 import pytest
 from erasable import BOB, INFO, PATHS, PERSON, ZOE, file, fill, leave_strays, results
+from lakes import keep_up
 from postgres import PostgresServer, postgres_server
 from storages import name_storage
 
@@ -30,16 +31,10 @@ from moodreel.warehouse.leases import RUN, UPKEEP, Leases
 from moodreel.warehouse.proof import NotErasedError
 from moodreel.warehouse.target import find_target
 from moodreel.warehouse.upkeep import (
-    expire_snapshots,
-    flush_inlined,
     measure,
-    merge_files,
-    remove_files,
-    shrink_catalog,
 )
 
 SPAWN = multiprocessing.get_context("spawn")
-NOW = timedelta(0)
 VIDEOS = [f"{number:02x}" * 32 for number in range(5)]
 
 
@@ -291,12 +286,7 @@ def lake(server: PostgresServer, filled: tuple[Path, Path, str]) -> Iterator[Lak
 @pytest.mark.slow
 def test_upkeep_makes_few_files_and_measures_the_database(lake: Lake) -> None:
     before, faces = measure(lake), lake.query("SELECT * FROM faces ORDER BY ALL")
-    flush_inlined(lake)
-    expire_snapshots(lake, NOW)
-    merge_files(lake)
-    expire_snapshots(lake, NOW)
-    remove_files(lake, NOW)
-    shrink_catalog(lake)
+    keep_up(lake)
     after = measure(lake)
     assert lake.query("SELECT * FROM faces ORDER BY ALL") == faces
     assert after.num_snapshots == 1 < before.num_snapshots and after.num_files < before.num_files

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lakes import keep_up
 from rows import reader
 
 from moodreel.schemas.values import FileStamp, Outcome, StepKey, StepResult, VideoFile, VideoInfo
@@ -19,7 +20,6 @@ from moodreel.warehouse.upkeep import (
     measure,
     merge_files,
     remove_files,
-    shrink_catalog,
 )
 
 NOW, DAY = timedelta(0), timedelta(days=1)
@@ -54,12 +54,7 @@ def test_small_files_become_few_and_nothing_is_lost(lake: Lake) -> None:
         commit(lake, f"v{number}", model="m")
     commit(lake, "few", num_faces=1)  # stays in the catalog
     before, rows = measure(lake), counts(lake, "crops")
-    flush_inlined(lake)
-    expire_snapshots(lake, NOW)
-    merge_files(lake)
-    expire_snapshots(lake, NOW)
-    remove_files(lake, NOW)
-    shrink_catalog(lake)
+    keep_up(lake)
     after = measure(lake)
     assert counts(lake, "crops") == rows and len(rows) == 13
     assert before.num_files > 20 > 10 > after.num_files
