@@ -4,11 +4,7 @@ import os
 from collections.abc import Callable
 from contextvars import ContextVar
 
-# telemetry would wait for a network that a night may not have
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-# a busy machine takes longer than the 20 s that Prefect would wait for its own server
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
+import moodreel.flows.prefect_environment  # isort: skip  # noqa: F401  # Prefect reads it when it is imported
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
+import moodreel.flows.prefect_environment  # noqa: F401  # some tests import Prefect before the flows do
+
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # its last words come when pytest has closed the output
 
 os.environ["MOODREEL_MODELS"] = str(Path(__file__).parent / "none")  # no models of the developer's own

@@ -14,7 +14,7 @@ from moodreel.flows import cli
 from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.schemas.config import NightRequest, PictureConfig
 from moodreel.schemas.tables import TABLES
-from moodreel.warehouse.ask import TIMEOUT_S
+from moodreel.warehouse.ask import TIMEOUT_S, ask
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,9 +133,7 @@ def test_tables_hold_what_the_run_found(analysed: tuple[Path, dict[str, object]]
     warehouse, _ = analysed
 
     def asked(query: str) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = json.loads(
-            moodreel("sql", query, "--warehouse", str(warehouse), "--format", "json").stdout
-        )
+        rows: list[dict[str, object]] = ask(warehouse, query).to_pylist()
         return rows
 
     steps = asked(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 import psutil
 import pytest
@@ -29,6 +30,9 @@ from moodreel.warehouse.ask import ask
 def run(folder: Path, warehouse: Path, **settings: object) -> RunReport:
     request = {"folder": str(folder), "warehouse": str(warehouse), "workers": 0, **settings}
     return run_night(NightRequest.model_validate(request))
+
+
+ONE_MODEL: Final = {"models": ("small-vgg",), "audio": False}  # quick, where what a night says is of no interest
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +162,8 @@ def test_a_changed_setting_recomputes_and_the_views_follow(tmp_path: Path, chang
     folder = tmp_path / "videos"
     folder.mkdir()
     portrait_clip(folder / "a.mp4", seconds=1)
-    run(folder, tmp_path / "w", audio=False)
-    counts = run(folder, tmp_path / "w", audio=False, **change).summary.counts
+    run(folder, tmp_path / "w", **ONE_MODEL)
+    counts = run(folder, tmp_path / "w", **ONE_MODEL, **change).summary.counts
     assert counts.num_analysed == 1
     [row] = ask(tmp_path / "w", "SELECT DISTINCT num_frames FROM video_emotions").to_pylist()
     assert row["num_frames"] == (2 if "sample_fps" in change else 5)
@@ -175,12 +179,12 @@ def test_bad_files_are_rows_with_reasons_and_the_rest_is_done(tmp_path: Path) ->
     (folder / "text.mp4").write_text("not a video\n" * 100)
     (folder / "cut.mp4").write_bytes(data[: len(data) // 2])
     (folder / "link.mp4").symlink_to("/etc/hosts")
-    report = run(folder, tmp_path / "w", purpose="test")
+    report = run(folder, tmp_path / "w", **ONE_MODEL, purpose="test")
     assert report.summary.counts.num_analysed == 1 and report.summary.counts.num_failed == 4
     found = {Path(row["path"]).name: row["reason"] for row in ask(tmp_path / "w", "SELECT * FROM failures").to_pylist()}
     expected = {"empty.mp4": "empty_file", "text.mp4": "not_a_video", "cut.mp4": "not_a_video"}
     assert found == {**expected, "link.mp4": "outside_folder"}
-    again = run(folder, tmp_path / "w").summary.counts
+    again = run(folder, tmp_path / "w", **ONE_MODEL).summary.counts
     assert (again.num_analysed, again.num_skipped, again.num_failed) == (0, 5, 0)
     [row] = ask(tmp_path / "w", "SELECT purpose, config FROM runs ORDER BY started_at LIMIT 1").to_pylist()
     assert row["purpose"] == "test" and json.loads(row["config"])["purpose"] == "test"
@@ -191,7 +195,7 @@ def test_a_file_that_changes_during_the_run_is_left_for_the_next_night(tmp_path:
     folder = tmp_path / "videos"
     folder.mkdir()
     clip = portrait_clip(folder / "a.mp4", seconds=1)
-    with Night(NightRequest(folder=str(folder), warehouse=str(tmp_path / "w"), workers=0)) as night:
+    with Night(NightRequest(folder=str(folder), warehouse=str(tmp_path / "w"), workers=0, **ONE_MODEL)) as night:
         [work] = night.plan()
         night.start_workers()
         assert night._workers is not None
@@ -212,4 +216,4 @@ def test_a_file_that_changes_during_the_run_is_left_for_the_next_night(tmp_path:
     assert ask(tmp_path / "w", "SELECT count(*) AS n FROM steps").to_pylist() == [{"n": 0}]
     assert ask(tmp_path / "w", "SELECT retryable FROM failures").to_pylist() == [{"retryable": True}]
     if change == "grows":
-        assert run(folder, tmp_path / "w").summary.counts.num_analysed == 1
+        assert run(folder, tmp_path / "w", **ONE_MODEL).summary.counts.num_analysed == 1

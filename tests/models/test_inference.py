@@ -30,7 +30,7 @@ def test_what_is_said_of_a_face_does_not_depend_on_its_neighbours(name: str) -> 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("name", "step"),  # torch, in float32, takes its time: quick tests give it every eighth face
-    [(DEFAULTS["face"][0], 8), *(pytest.param(name, 1, marks=pytest.mark.slow) for name in FACES)],
+    [("small-vgg", 8), *(pytest.param(name, 1, marks=pytest.mark.slow) for name in FACES)],
 )
 def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(name: str, step: int, fer2013: Path) -> None:
     faces = read_labelled_faces(fer2013, "public_test")
