@@ -281,13 +281,14 @@ def train(
     warehouse: Warehouse = DEFAULT_WAREHOUSE,
 ) -> None:
     """Train a classifier of faces or voices and write its weights and manifest; its epochs go to the warehouse too."""
-    from moodreel.flows.training import run_training, search_rate
     from moodreel.flows.training_order import TrainingOrder
 
     if find_rate and resume:
         raise ValueError("--find-rate trains nothing, so there is nothing to --resume: leave one of them out")
     folder = out or RUNS / (name or recipe)
     order = TrainingOrder(recipe, data, folder, warehouse, resume, init, name, tuple(changes or ()))
+    from moodreel.flows.training import run_training, search_rate
+
     (search_rate if find_rate else run_training)(order)
 
 
@@ -303,17 +304,22 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on labelled faces or clips, or voice recipes by cross-validation."""
-    from moodreel.flows.evaluation import run_evaluation, run_folds
-
     if folds is not None:
         if folds != "speaker":
             raise ValueError(f"--folds {folds}: only speaker is known")
         if split or as_ or output:
             raise ValueError("--split, --as and -o have no meaning with --folds: leave them out")
+        from moodreel.flows.evaluation import run_folds
+
         run_folds(model.split(","), data, runs, as_json=as_json)
         return
     if as_ not in (None, "grey48"):
         raise ValueError(f"--as {as_}: only grey48 is known")
+    from moodreel.models.registry import read_manifest
+
+    read_manifest(model)  # a wrong name is told before PyTorch takes its seconds to load
+    from moodreel.flows.evaluation import run_evaluation
+
     run_evaluation(model, data, split, as_grey48=as_ == "grey48", output=output, as_json=as_json)
 
 

@@ -39,13 +39,14 @@ class TrainingOrder:
     changes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a name that no model can have, before anything is trained.
+        """Refuse what no training can come of, before PyTorch takes its seconds to load.
 
         Raises:
-            ValueError: it has other characters than the names of models.
+            ValueError: the name has other characters than those of models, or what `config` raises.
         """
         if not MODEL_NAME.fullmatch(self.model):
             raise ValueError(f"--name {self.model}: only letters, digits and . _ - are possible")
+        _ = self.config
 
     @property
     def model(self) -> str:
