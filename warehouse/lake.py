@@ -58,7 +58,7 @@ class Lake:
         """Run `work` in one transaction, whole again if another writer committed or the catalog was lost meanwhile.
 
         Raises:
-            WarehouseError: the catalog's database is lost for longer than a restart takes.
+            WarehouseError: the catalog's database is lost for longer than a restart takes, or other writers keep it.
         """
         for attempt in range(_ATTEMPTS):
             mark, has_worked = uuid.uuid4().hex, False
@@ -77,8 +77,11 @@ class Lake:
                         self._wait_for_catalog()
                         if has_worked and self._has_committed(mark):
                             return result
-                    elif not self.catalog.is_conflict(error) or attempt == _ATTEMPTS - 1:
+                    elif not self.catalog.is_conflict(error):
                         raise
+                    elif attempt == _ATTEMPTS - 1:
+                        told = f"{self.catalog.name} of {self.folder} stays locked: end what writes there and try again"
+                        raise WarehouseError(told) from error
                 except BaseException:
                     self._roll_back()
                     raise

@@ -140,9 +140,9 @@ def test_a_catalog_that_stays_locked_is_one_clear_line_and_nothing_is_lost(
     videos: Path, undisturbed: Path, warehouse: Path, lock: "subprocess.Popen[str]"
 ) -> None:
     refused = moodreel("run", videos, "--warehouse", warehouse, *OPTIONS, "0")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     [line] = refused.stderr.splitlines()
-    assert "locked" in line
+    assert f"catalog.sqlite of {warehouse} stays locked" in line
     lock.communicate()
     assert night(videos, warehouse) == 2
     assert_equal(undisturbed, warehouse)
