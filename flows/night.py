@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from moodreel.flows.room import require_room
+from moodreel.flows.upkeep import leave_tidy
 from moodreel.flows.workers import Alone, Workers, start_workers
 from moodreel.models.registry import DEFAULTS, checked_weights, read_manifest
 from moodreel.schemas.config import AnalysisConfig, NightRequest, PictureConfig, SoundConfig
@@ -167,6 +168,7 @@ class Night:
                 self._staging.close()
             if kind is None:
                 finish_run(self.lake, self.run_id, "completed", self.counts)
+                leave_tidy(self.lake, self._leases)
             else:
                 finish_run(self.lake, self.run_id, "failed", None)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from moodreel.flows import progress
 from moodreel.flows.night import RunSummary
 from moodreel.flows.room import require_room
+from moodreel.flows.upkeep import leave_tidy
 from moodreel.models.registry import checked_weights, read_manifest
 from moodreel.schemas.manifest import Manifest
 from moodreel.schemas.purposes import Ground, check_purpose, stated_purpose
@@ -69,6 +70,7 @@ def rerun_models(
             raise
         counts = RunCounts(len(done - failed), count_videos(lake) - len(done | failed), len(failed), num_ignored=0)
         finish_run(lake, run_id, "completed", counts)
+        leave_tidy(lake, leases)
     return RunSummary(run_id, counts, time.monotonic() - started, video_seconds=0.0)
 
 

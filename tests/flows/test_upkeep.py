@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from bench_upkeep import fill
 from clips import portrait_clip
 from commands import moodreel
 from other_run import OtherRun
@@ -91,6 +92,28 @@ def test_no_file_goes_while_a_run_is_on(warehouse: Path) -> None:
             erase_subject(warehouse, str(warehouse))
     assert maintain_warehouse(warehouse, None, 0, NOW).waiting is None
     assert not stray.exists()
+
+
+def test_a_run_leaves_few_files_of_what_the_views_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another run is on, that one or a later one does it."""
+    videos, warehouse = tmp_path / "videos", tmp_path / "w"
+    videos.mkdir()
+    fill(warehouse, num_rows=20_000)
+
+    def num_files() -> int:
+        with closing(Lake(warehouse)) as lake:
+            return len(lake.query("FROM ducklake_list_files('lake', 'face_tallies')"))
+
+    told = asked(warehouse, "FROM person_emotions ORDER BY ALL")
+    assert num_files() == 4
+    night(warehouse, videos)
+    assert num_files() == 4  # too few to be worth a transaction
+    monkeypatch.setattr("moodreel.warehouse.upkeep.MANY_FILES", 3)
+    with OtherRun(warehouse):
+        night(warehouse, videos)
+        assert num_files() == 4
+    night(warehouse, videos)
+    assert num_files() == 1 and asked(warehouse, "FROM person_emotions ORDER BY ALL") == told and told
 
 
 def test_old_crops_leave_the_disk(warehouse: Path) -> None:
