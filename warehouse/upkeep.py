@@ -102,8 +102,8 @@ def merge_tallies(lake: Lake, leases: Leases) -> bool:
         lake: the warehouse.
         leases: of the run that comes to its end.
     """
-    files = dict(lake.query("SELECT table_name, file_count FROM ducklake_table_info('lake')"))
-    many = [tally for tally in TALLY_OF.values() if int(str(files[tally])) > MANY_FILES]
+    sizes = lake.query("SELECT table_name FROM ducklake_table_info('lake') WHERE file_count > ?", [MANY_FILES])
+    many = {str(name) for (name,) in sizes} & set(TALLY_OF.values())
     if not many or not leases.take(UPKEEP, blocked_by=RUN):
         return False
     for tally in many:
