@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
+# the first start of a program compiles what it imports; compiling all that is installed would take a minute more
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test test-all lint wheel-test bench-nights torture clean
 
@@ -11,7 +13,7 @@ setup: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
 	touch .venv/ready
 
 demo: setup

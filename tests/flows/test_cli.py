@@ -4,11 +4,12 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from commands import moodreel
+from commands import command, moodreel
 
 from moodreel.flows import cli
 from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
@@ -58,9 +59,9 @@ def test_the_options_are_those_we_decided_on() -> None:
         "evaluate": "--data --split --as --output --folds --runs --json",
         "reproduce": "--data --out --epochs --resume",
     }
-    for command, options in expected.items():
-        found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", moodreel(*command.split(), "--help").stdout)) - {"--help"}
-        assert found == set(options.split()), command
+    for name, options in expected.items():
+        found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", moodreel(*name.split(), "--help").stdout)) - {"--help"}
+        assert found == set(options.split()), name
 
 
 def defaults(command: Callable[..., None]) -> dict[str, object]:
@@ -178,9 +179,12 @@ def test_models_writes_the_cards_instead(tmp_path: Path) -> None:
         (("evaluate", "none", "--data", "."), "no model 'none'"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_2(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
-    run = moodreel(*words, cwd=tmp_path)
-    assert run.returncode == 2
-    assert says in run.stderr and run.stdout == ""
-    assert len(run.stderr.strip().splitlines()) == 1
+def test_wrong_usage_is_one_line_and_exit_2(
+    tmp_path: Path, words: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command(monkeypatch, capfd, *words)
+    assert code == 2
+    assert says in err and out == ""
+    assert len(err.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == [] or words[0] == "run"

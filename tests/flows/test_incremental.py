@@ -25,7 +25,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def request(folder: Path) -> NightRequest:
-    return NightRequest(folder=str(folder), warehouse=str(folder.parent / "w"), workers=0, audio=False)
+    warehouse = str(folder.parent / "w")
+    return NightRequest(folder=str(folder), warehouse=warehouse, workers=0, audio=False, models=("small-vgg",))
 
 
 def run(folder: Path) -> RunReport:
