@@ -15,6 +15,7 @@ NETWORKS: Final = {
     "inception-resnet-v2": "inception_resnet_v2:build",
     "ser-cnn": "ser_cnn:build",
     "small-vgg": "small_vgg:build",
+    "medium-vgg": "small_vgg:build_medium",
     "baseline-residual": "baseline_residual:build",
     "plain-cnn": "plain_cnn:build",
     "mobilenet-v3-large": "timm_classics:build_mobilenet_v3_large",

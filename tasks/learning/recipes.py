@@ -128,6 +128,11 @@ def small_vgg() -> TrainingConfig:
     )
 
 
+def medium_vgg() -> TrainingConfig:
+    """The same wider: more accurate and more than twice as dear, for teaching the others."""
+    return small_vgg().model_copy(update={"network": "medium-vgg", "drop_rate": 0.4})
+
+
 def debug() -> TrainingConfig:
     """A few seconds of training, for tests of the loop."""
     return TrainingConfig(
@@ -237,6 +242,7 @@ RECIPES: Final[dict[str, Callable[[], TrainingConfig]]] = {
     "gan-sgdma-voice": gan_sgdma_voice,
     "ser-cnn": ser_cnn,
     "small-vgg": small_vgg,
+    "medium-vgg": medium_vgg,
     "debug": debug,
     "baseline-residual": baseline_residual,
     "plain-cnn": plain_cnn,

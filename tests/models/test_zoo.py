@@ -12,9 +12,9 @@ from moodreel.schemas.labels import NUM_LABELS
 
 # the smallest side that each docstring allows
 SMALLEST_PX = {
-    "inception-resnet-v2": 75, "small-vgg": 16, "baseline-residual": 16, "plain-cnn": 46, "mobilenet-v3-large": 32,
-    "resnet34": 32, "resnet50": 32, "wide-resnet-50-2": 32, "vgg16": 32, "vgg19": 32, "inception-v3": 75,
-    "xception": 32, "cnn": 16, "r-cnn": 32, "lstm": 48, "rnn": 48, "dbn": 48,
+    "inception-resnet-v2": 75, "small-vgg": 16, "medium-vgg": 16, "baseline-residual": 16, "plain-cnn": 46,
+    "mobilenet-v3-large": 32, "resnet34": 32, "resnet50": 32, "wide-resnet-50-2": 32, "vgg16": 32, "vgg19": 32,
+    "inception-v3": 75, "xception": 32, "cnn": 16, "r-cnn": 32, "lstm": 48, "rnn": 48, "dbn": 48,
 }  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from moodreel.tasks.learning.recipes import RECIPES
 from moodreel.tasks.learning.train import train_classifier
 
 ZOO = (
-    "inception-resnet-v2", "small-vgg", "baseline-residual", "plain-cnn", "mobilenet-v3-large", "resnet34", "resnet50",
-    "wide-resnet-50-2", "vgg16", "vgg19", "inception-v3", "xception", "cnn", "r-cnn", "lstm", "rnn", "dbn",
+    "inception-resnet-v2", "small-vgg", "medium-vgg", "baseline-residual", "plain-cnn", "mobilenet-v3-large",
+    "resnet34", "resnet50", "wide-resnet-50-2", "vgg16", "vgg19", "inception-v3",
+    "xception", "cnn", "r-cnn", "lstm", "rnn", "dbn",
 )  # fmt: skip
 BATCH, STEPS, EPOCHS = 16, 50, 5
 _read: dict[Path, LabelledFaces] = {}
