@@ -1,8 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs.
 PYTHON ?= python3.11
 BIN := .venv/bin
-export DO_NOT_TRACK := 1
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # the first start of a program compiles what it imports; compiling all that is installed would take a minute more
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -18,7 +18,7 @@ from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.leases import RUN, UPKEEP, Leases
 from moodreel.warehouse.tallies import TALLY_OF
 
-MANY_FILES: Final = 100  # of a tally, which a view reads whole: each costs it a fifth of a millisecond
+MANY_FILES: Final = 100  # of a tally, which a view reads whole
 _WHOLE_BYTES: Final = 8 * 2**20  # a file so large is not written anew by the next run
 
 MIN_AGE: Final = timedelta(days=1)  # of files that are removed: a query may still read them
@@ -93,8 +93,8 @@ def merge_files(lake: Lake) -> None:
     _call(lake, "ducklake_merge_adjacent_files('lake')")
 
 
-def merge_tallies(lake: Lake, leases: Leases) -> bool:
-    """Write the tallies' small files as few ones where a run left many, unless another run is on; say whether.
+def merge_tallies(lake: Lake, leases: Leases) -> None:
+    """Write the tallies' small files as few ones where a run left many, unless another run is on.
 
     The old ones stay for queries that still read them, until `remove_files`.
 
@@ -105,11 +105,10 @@ def merge_tallies(lake: Lake, leases: Leases) -> bool:
     sizes = lake.query("SELECT table_name FROM ducklake_table_info('lake') WHERE file_count > ?", [MANY_FILES])
     many = {str(name) for (name,) in sizes} & set(TALLY_OF.values())
     if not many or not leases.take(UPKEEP, blocked_by=RUN):
-        return False
+        return
     for tally in many:
         _call(lake, f"ducklake_merge_adjacent_files('lake', '{tally}', max_file_size => {_WHOLE_BYTES})")
     leases.release(UPKEEP)
-    return True
 
 
 def remove_files(lake: Lake, min_age: timedelta = MIN_AGE) -> None:

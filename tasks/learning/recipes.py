@@ -129,7 +129,7 @@ def small_vgg() -> TrainingConfig:
 
 
 def medium_vgg() -> TrainingConfig:
-    """The same wider: more accurate and more than twice as dear, for teaching the others."""
+    """The same wider, for teaching the others: more than twice the multiplications."""
     return small_vgg().model_copy(update={"network": "medium-vgg", "drop_rate": 0.4})
 
 

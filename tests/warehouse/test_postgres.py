@@ -30,9 +30,7 @@ from moodreel.warehouse.lake import Lake, WarehouseError, open_reader
 from moodreel.warehouse.leases import RUN, UPKEEP, Leases
 from moodreel.warehouse.proof import NotErasedError
 from moodreel.warehouse.target import find_target
-from moodreel.warehouse.upkeep import (
-    measure,
-)
+from moodreel.warehouse.upkeep import measure
 
 SPAWN = multiprocessing.get_context("spawn")
 VIDEOS = [f"{number:02x}" * 32 for number in range(5)]
