@@ -16,10 +16,13 @@ from moodreel.schemas.config import Isolation, NightRequest, PictureConfig
 from moodreel.schemas.reasons import MEANING, RETRY_NEXT_NIGHT, RETRY_TONIGHT, Reason
 from moodreel.schemas.tables import describe_tables
 from moodreel.warehouse.ask import TIMEOUT_S, ask
+from moodreel.warehouse.lake import PATIENCE_S
+from moodreel.warehouse.leases import LENGTH_S
 from moodreel.warehouse.upkeep import MIN_AGE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COUNTED = {1: "one", 2: "two", 3: "three"}
 LIMITS, NIGHT = Isolation(), NightRequest(folder="x")
 
 
@@ -92,6 +95,8 @@ def test_tables_and_reasons_are_documented_as_declared() -> None:
         ("docs/reasons.md", f"`max_streams` ({LIMITS.max_streams})"),
         ("docs/serving.md", f"ends after {TIMEOUT_S:g} seconds (`--timeout`"),
         ("docs/upkeep.md", f"once they are {['a'][MIN_AGE.days - 1]} day old"),
+        ("docs/storage.md", f"a run waits up to {COUNTED[PATIENCE_S // 60]} minutes and does"),
+        ("docs/storage.md", f"a lease lasts {COUNTED[LENGTH_S // 60]} minutes"),
         ("docs/own-models.md", f"crops hold {PictureConfig().crop_margin}"),
     ],
 )

@@ -22,7 +22,7 @@ from moodreel.warehouse.storage import Storage, WarehouseError, read_storage
 __all__ = ["Lake", "WarehouseError", "open_reader"]
 
 _ATTEMPTS: Final = 40
-_PATIENCE_S: Final = 120.0  # with a database server that restarts
+PATIENCE_S: Final = 120.0  # with a database server that restarts
 _MAX_SPILL: Final = "8GB"
 _STREAMED_ROWS: Final = 1024  # of crops about 8 MB
 _Result = TypeVar("_Result")
@@ -140,7 +140,7 @@ class Lake:
 
     def _wait_for_catalog(self) -> None:
         """Wait until the catalog answers; DuckDB's extension connects anew by itself."""
-        until = time.monotonic() + _PATIENCE_S
+        until = time.monotonic() + PATIENCE_S
         while True:
             try:
                 self._connection.execute(f"FROM ducklake_current_snapshot('{NAME}')").fetchall()

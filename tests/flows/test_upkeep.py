@@ -94,8 +94,10 @@ def test_no_file_goes_while_a_run_is_on(warehouse: Path) -> None:
     assert not stray.exists()
 
 
-def test_a_run_leaves_few_files_of_what_the_views_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where another run is on, that one or a later one does it."""
+def test_a_run_leaves_few_files_of_what_the_views_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where another run is on or it can't be done, that run or a later one does it."""
     videos, warehouse = tmp_path / "videos", tmp_path / "w"
     videos.mkdir()
     fill(warehouse, num_rows=20_000)
@@ -112,6 +114,12 @@ def test_a_run_leaves_few_files_of_what_the_views_read_whole(tmp_path: Path, mon
     with OtherRun(warehouse):
         night(warehouse, videos)
         assert num_files() == 4
+    one, *_ = (warehouse / "data" / "main" / "face_tallies").rglob("*.parquet")
+    one.rename(tmp_path / "lost")
+    night(warehouse, videos)
+    assert "small until the next run" in caplog.text and num_files() == 4
+    assert asked(warehouse, "SELECT state FROM runs ORDER BY started_at DESC LIMIT 1") == [("completed",)]
+    (tmp_path / "lost").rename(one)
     night(warehouse, videos)
     assert num_files() == 1 and asked(warehouse, "FROM person_emotions ORDER BY ALL") == told and told
 
