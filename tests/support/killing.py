@@ -102,7 +102,7 @@ class Run:
         """Return the staging folders of videos whose rows are complete."""
         videos = [video for run in _folders(self._warehouse / "staging") for video in _folders(run)]
         mine = [video for video in videos if _is_since(video, self.started_at)]
-        return [video for video in mine if any(_is_complete(file) for file in video.glob("frames.*.parquet"))]
+        return [video for video in mine if any(map(_is_complete, _frames(video)))]
 
     def time_commits(self) -> list[float]:
         """Let the run end; return how long each commit took, s."""
@@ -163,8 +163,16 @@ def draw_moments(
 
 
 def _folders(root: Path) -> list[Path]:
-    with suppress(FileNotFoundError):
-        return [Path(entry) for entry in os.scandir(root) if entry.is_dir()]
+    return [Path(entry) for entry in _entries(root) if entry.is_dir()]
+
+
+def _frames(video: Path) -> list[Path]:
+    return [Path(entry) for entry in _entries(video) if entry.name.startswith("frames.")]
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    with suppress(FileNotFoundError):  # the run may remove it at any moment
+        return list(os.scandir(folder))
     return []
 
 
