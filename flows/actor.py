@@ -1,5 +1,6 @@
 """The Ray actor: a VideoAnalyst that loads its networks when the worker starts."""
 
+import faulthandler
 from collections.abc import Iterator
 
 import ray
@@ -13,6 +14,10 @@ class Analyst:
     """One processor's worth of analysis; pixels never leave it."""
 
     def __init__(self, config: AnalysisConfig) -> None:
+        # Ray's own handler of a crash walks the stack, and was seen to fault in that again and again: such a worker
+        # never dies, and its log and memory grow. Python's handler tells the line and lets it die.
+        faulthandler.disable()  # puts back what was there before, the default
+        faulthandler.enable(all_threads=False)
         # imported here: torch belongs into the worker, not into the driver
         from moodreel.tasks.video import VideoAnalyst
 

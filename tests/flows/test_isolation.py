@@ -11,6 +11,7 @@ import pytest
 from clips import numbered, portrait_clip, write_clip
 from killing import Run
 from other_run import OtherRun
+from ray._private.worker import global_worker
 from waiting import wait_until
 
 from moodreel.flows.night import Night
@@ -102,6 +103,10 @@ def test_a_video_whose_actor_was_killed_is_tried_again_alone(folder: Path, prefe
         with pytest.raises(VideoError) as second:
             night.analyse(work, attempt=2)
         assert second.value.reason not in RETRY_TONIGHT
+        [told] = Path(global_worker.node.get_logs_dir_path()).glob(f"worker-*-{actor.pid}.err")
+        crash = told.read_text()
+        assert "Fatal Python error: Segmentation fault" in crash
+        assert "SIGSEGV received" not in crash  # Ray's own handler, which need not come to an end
     assert [first.value.reason, second.value.reason] == ["worker_lost", "killed_its_worker"]
     assert reasons(folder) == [("a.mp4", "worker_lost"), ("a.mp4", "killed_its_worker")]
 
