@@ -10,7 +10,7 @@ from moodreel.tasks.sound import Samples
 
 _FFT = 512
 _WINDOW = 400  # samples, 25 ms
-_HOP = 160  # 10 ms
+_HOP = 256  # 16 ms
 
 
 def read_mfccs(samples: Samples, settings: Mfccs) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from moodreel.schemas.training import (
     Mfccs,
     OneCycle,
     Plateau,
+    SoundAugmentation,
     SoundFeatures,
     TrainingConfig,
 )
@@ -100,18 +101,19 @@ def gan_sgdma_voice() -> TrainingConfig:
 
 
 def ser_cnn() -> TrainingConfig:
-    """The speech network on MFCCs."""
+    """The speech network on MFCCs; pairs are mixed and clips changed a lot, since it learns them by heart."""
     return TrainingConfig(
         network="ser-cnn",
-        num_epochs=40,
+        num_epochs=20,
         keep="last",
-        batch_size=64,
-        schedule=OneCycle(peak_rate=0.03),
-        weight_decay=5e-4,
+        batch_size=128,
+        schedule=OneCycle(peak_rate=0.04),
+        weight_decay=1e-3,
         gradient_norm=5.0,
         class_balance="sampling",
-        drop_rate=0.3,
-        sound=Mfccs(),
+        mix_share=0.5,
+        drop_rate=0.4,
+        sound=Mfccs(augmentation=SoundAugmentation(num_copies=6, pitch_semitones=2.5, speed_share=0.15)),
     )
 
 
