@@ -13,6 +13,7 @@ from clips import portrait_clip
 from commands import MOODREEL
 from lakes import all_rows
 from ray.cluster_utils import Cluster
+from two_networks import two_machines
 
 from moodreel.flows.run import run_night
 from moodreel.schemas.config import NightRequest
@@ -43,29 +44,57 @@ def test_a_cluster_without_a_token_is_told_of(cluster: Cluster, tmp_path: Path) 
     assert "set RAY_AUTH_MODE=disabled" in night.stderr.splitlines()[-1]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_the_loss_of_a_node_costs_no_video(cluster: Cluster, tmp_path: Path, prefect_home: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Clips enough for two nodes."""
     folder = tmp_path / "videos"
     folder.mkdir()
     for number in range(NUM_CLIPS):
         portrait_clip(folder / f"{number}.mp4", seconds=4 + number)
-    command = [MOODREEL, "run", str(folder), "--warehouse", str(tmp_path / "lake"), "--json"]
-    environment = {**os.environ, "RAY_ADDRESS": cluster.address, "RAY_AUTH_MODE": "disabled"}  # it has no token
+    return folder
+
+
+def begin_night(folder: Path, address: str) -> "subprocess.Popen[str]":
+    """Start a night on a cluster that has no token, and return when it has analysed a video."""
+    command = [MOODREEL, "run", str(folder), "--warehouse", str(folder.parent / "lake"), "--json"]
+    environment = {**os.environ, "RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled"}
     night = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert night.stderr is not None
     said_so_far = list(takewhile(lambda line: not line.startswith("1/6"), night.stderr))
     assert night.poll() is None, said_so_far
+    return night
+
+
+def end_night(night: "subprocess.Popen[str]", folder: Path) -> None:
+    """Compare with an undisturbed night."""
+    said = json.loads(night.communicate()[0])
+    assert (night.returncode, said["num_analysed"], said["num_failed"]) == (0, NUM_CLIPS, 0)
+    lake, undisturbed = folder.parent / "lake", folder.parent / "undisturbed"
+    assert ask(lake, "SELECT DISTINCT reason FROM failures").to_pylist() == [{"reason": "worker_lost"}]
+    run_night(NightRequest(folder=str(folder), warehouse=str(undisturbed), workers=0))
+    one, other = all_rows(lake), all_rows(undisturbed)
+    for table in ("faces", "frames", "face_emotions", "audio_windows", "crops", "steps", "videos", "face_tallies"):
+        assert one[table] == other[table], table
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_loss_of_a_node_costs_no_video(cluster: Cluster, folder: Path, prefect_home: Path) -> None:
+    night = begin_night(folder, cluster.address)
     [node] = cluster.worker_nodes
     [raylet] = [each.process for each in node.all_processes["raylet"]]
     workers = [each for each in psutil.Process(raylet.pid).children() if "Analyst" in each.name()]
     assert workers, "the second node does part of the work"
     cluster.remove_node(node, allow_graceful=False)
-    said = json.loads(night.communicate()[0])
-    assert (night.returncode, said["num_analysed"], said["num_failed"]) == (0, NUM_CLIPS, 0)
-    assert ask(tmp_path / "lake", "SELECT DISTINCT reason FROM failures").to_pylist() == [{"reason": "worker_lost"}]
+    end_night(night, folder)
 
-    run_night(NightRequest(folder=str(folder), warehouse=str(tmp_path / "undisturbed"), workers=0))
-    one, other = all_rows(tmp_path / "lake"), all_rows(tmp_path / "undisturbed")
-    for table in ("faces", "frames", "face_emotions", "audio_windows", "crops", "steps", "videos", "face_tallies"):
-        assert one[table] == other[table], table
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_node_that_nobody_hears_of_any_more_costs_no_video(folder: Path, prefect_home: Path) -> None:
+    """Its cable is pulled: it goes on, and no connection is closed."""
+    with two_machines(folder.parent, {**os.environ, "RAY_AUTH_MODE": "disabled"}) as machines:
+        night = begin_night(folder, machines.address)
+        assert machines.far_actors(), "the second node does part of the work"
+        machines.pull_the_cable()
+        end_night(night, folder)
