@@ -20,6 +20,8 @@ def connect(storage: Storage) -> duckdb.DuckDBPyConnection:
         WarehouseError: the data lie in a bucket and the environment has no keys to it.
     """
     connection = duckdb.connect(config={"memory_limit": "1GB", "threads": 2, "autoinstall_known_extensions": False})
+    # on where DuckDB takes Python for interactive, a notebook or python -c, and drawn into what a command prints
+    connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
     _load(connection, "ducklake")
     kind = "sqlite" if storage.postgres is None else "postgres"

@@ -13,6 +13,7 @@ from moodreel.warehouse.storage import FILE, Storage, WarehouseError
 _LOCK_WAIT: Final = "10s"  # for queries of other programs that read the catalog
 # conflicts of DuckLake's commits and of the leases' rows, as DuckDB's extension words them
 _CONFLICTS: Final = (
+    "already exists",  # a table of the catalog: another driver makes it at the same moment
     "conflict",
     "could not serialize access",
     "deadlock detected",

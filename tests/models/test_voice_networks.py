@@ -9,7 +9,7 @@ from moodreel.models.zoo.ser_cnn import SerCnn, build, marginal
 from moodreel.schemas.labels import NUM_LABELS
 
 
-def coefficients(count: int, length: int = 251) -> Tensor:
+def coefficients(count: int, length: int = 157) -> Tensor:
     """As large and as different as MFCCs are."""
     scales = torch.tensor([200.0] + [40.0] * 12)[:, None]
     return torch.randn(count, 13, length, generator=torch.Generator().manual_seed(1)) * scales

@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,3 +208,12 @@ def test_ten_thousand_sightings_take_seconds(lake: Lake) -> None:
     record_sightings(lake, "r", files)
     assert len(known_contents(lake)) == 10_000
     assert time.monotonic() - started < 5
+
+
+def test_a_long_query_draws_no_bar_into_what_a_notebook_prints(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from moodreel.warehouse.lake import Lake;"
+        "print(Lake(pathlib.Path(sys.argv[1])).query(\"SELECT current_setting('enable_progress_bar')\"))"
+    )
+    told = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert told.stdout == "[(False,)]\n"

@@ -74,7 +74,8 @@ def test_what_one_driver_commits_the_other_and_sql_read(home: Path) -> None:
 
 
 def _drive(folder: Path, videos: list[str], together: Barrier) -> None:
-    """Take what leases one can, commit all videos; the exit code is the number of leases."""
+    """Make the warehouse, take what leases one can, commit all videos; the exit code is the number of leases."""
+    together.wait(120)
     lake = Lake(folder)
     with Leases(lake, f"driver {os.getpid()}") as leases:
         together.wait(120)

@@ -103,7 +103,7 @@ def test_share_of_speech_and_seed_are_followed(clips: LabelledClips, rows: ClipR
 
 def test_mfccs_are_one_row_a_clip_and_copy(mfcc_rows: tuple[LabelledClips, ClipRows]) -> None:
     short, rows = mfcc_rows
-    assert rows.values.shape == (6, 13, 251)
+    assert rows.values.shape == (6, 13, 157)
     assert rows.clips.tolist() == [0, 0, 0, 1, 1, 1] and rows.copies.tolist() == [0, 1, 2, 0, 1, 2]
     assert rows.is_heard.all()
     for number, samples in enumerate(short.sounds):
