@@ -94,6 +94,7 @@ def test_no_file_goes_while_a_run_is_on(warehouse: Path) -> None:
     assert not stray.exists()
 
 
+@pytest.mark.slow
 def test_a_run_leaves_few_files_of_what_the_views_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
