@@ -18,8 +18,9 @@ demo: setup
 	$(BIN)/python -m moodreel.flows.demo
 
 # several processes of one thread each: threads that wait for each other cost more than they bring to small networks;
-# three for two processors, since many tests wait for servers; in the order of the files, the long ones of flows first
-PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+# three for two processors, since many tests wait for servers; in the order of the files, the long ones of flows first;
+# a process that crashes is not replaced: the others would wait for it for ever, and the test would not be named
+PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: export OMP_NUM_THREADS := 1
 test: setup

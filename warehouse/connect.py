@@ -11,6 +11,7 @@ from moodreel.warehouse.storage import Storage, WarehouseError
 
 NAME: Final = "lake"  # of the attached lake
 CATALOG: Final = f"__ducklake_metadata_{NAME}"  # DuckLake attaches its catalog under that name
+NUM_THREADS: Final = 2
 
 
 def connect(storage: Storage) -> duckdb.DuckDBPyConnection:
@@ -19,7 +20,9 @@ def connect(storage: Storage) -> duckdb.DuckDBPyConnection:
     Raises:
         WarehouseError: the data lie in a bucket and the environment has no keys to it.
     """
-    connection = duckdb.connect(config={"memory_limit": "1GB", "threads": 2, "autoinstall_known_extensions": False})
+    connection = duckdb.connect(
+        config={"memory_limit": "1GB", "threads": NUM_THREADS, "autoinstall_known_extensions": False}
+    )
     # on where DuckDB takes Python for interactive, a notebook or python -c, and drawn into what a command prints
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")

@@ -11,6 +11,7 @@ from typing import Final
 import duckdb
 
 from moodreel.schemas.tables import TABLES
+from moodreel.warehouse import upkeep
 from moodreel.warehouse.connect import CATALOG
 from moodreel.warehouse.files import DataFiles, table_of
 from moodreel.warehouse.lake import Lake
@@ -87,7 +88,7 @@ def delete_strays(lake: Lake, target: Target) -> None:
 
 def flush_inlined(lake: Lake, target: Target) -> None:
     """Write rows that lie in the catalog out into data files."""
-    _call(lake, "ducklake_flush_inlined_data('lake')")
+    upkeep.flush_inlined(lake)
 
 
 def rewrite_files(lake: Lake, target: Target) -> None:

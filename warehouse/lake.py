@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from moodreel.warehouse.catalog import open_catalog
-from moodreel.warehouse.connect import NAME, connect, first_line
+from moodreel.warehouse.connect import NAME, NUM_THREADS, connect, first_line
 from moodreel.warehouse.migrate import migrate
 from moodreel.warehouse.storage import Storage, WarehouseError, read_storage
 
@@ -87,6 +87,16 @@ class Lake:
                     raise
             time.sleep(random.uniform(0.01, 0.05) * min(attempt + 1, 10))
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def on_one_thread(self) -> Iterator[None]:
+        """Let DuckDB work with a single thread, for what it does not do safely with several."""
+        with self._lock:
+            self._connection.execute("SET threads = 1")
+            try:
+                yield
+            finally:
+                self._connection.execute(f"SET threads = {NUM_THREADS}")
 
     def query(self, sql: str, values: list[object] | None = None) -> list[tuple[object, ...]]:
         """Run a SELECT outside any transaction.

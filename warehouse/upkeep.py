@@ -44,7 +44,10 @@ def measure(lake: Lake) -> Sizes:
 
 def flush_inlined(lake: Lake) -> None:
     """Write rows that lie in the catalog out into data files."""
-    _call(lake, "ducklake_flush_inlined_data('lake')")
+    # DuckLake (in DuckDB 1.5.5) writes the tables out in parallel and notes each in a list without a lock: with two
+    # threads a commit was seen to fail on a torn text
+    with lake.on_one_thread():
+        _call(lake, "ducklake_flush_inlined_data('lake')")
 
 
 def drop_old_crops(lake: Lake, keep: timedelta) -> int:

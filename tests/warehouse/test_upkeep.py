@@ -1,10 +1,12 @@
 """Upkeep on a real lake of many small commits."""
 
 import os
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from lakes import keep_up
 from rows import reader
@@ -78,6 +80,26 @@ def test_young_files_and_snapshots_stay(lake: Lake) -> None:
     os.utime(stray, (0, 0))  # older than a day
     remove_files(lake, DAY)
     assert not stray.exists() and measure(lake).num_files == before.num_files - 1
+
+
+def test_what_lies_in_the_catalog_is_written_out_by_a_single_thread(lake: Lake) -> None:
+    # two threads tear a list that DuckLake keeps of the tables
+    commit(lake, "a", model="m")
+    merge_files(lake)  # DuckDB's second thread is there by now
+    process, is_done, seen = psutil.Process(), threading.Event(), [0]
+
+    def look() -> None:
+        while not is_done.is_set():
+            seen.append(process.num_threads())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    seen[:] = [process.num_threads()]
+    flush_inlined(lake)
+    is_done.set()
+    looking.join()
+    assert min(seen) == seen[0] - 1
+    assert lake.query("SELECT current_setting('threads')") == [(2,)]
 
 
 def test_a_removal_killed_half_way_is_finished(lake: Lake) -> None:
