@@ -1,10 +1,10 @@
 """The Ray actor: a VideoAnalyst that loads its networks when the worker starts."""
 
-import faulthandler
 from collections.abc import Iterator
 
 import ray
 
+from moodreel.flows.crashes import die_of_crashes
 from moodreel.schemas.config import AnalysisConfig
 from moodreel.schemas.values import Part, Unit, UnitEnd, VideoFile, VideoInfo
 
@@ -14,10 +14,7 @@ class Analyst:
     """One processor's worth of analysis; pixels never leave it."""
 
     def __init__(self, config: AnalysisConfig) -> None:
-        # Ray's own handler of a crash walks the stack, and was seen to fault in that again and again: such a worker
-        # never dies, and its log and memory grow. Python's handler tells the line and lets it die.
-        faulthandler.disable()  # puts back what was there before, the default
-        faulthandler.enable(all_threads=False)
+        die_of_crashes()
         # imported here: torch belongs into the worker, not into the driver
         from moodreel.tasks.video import VideoAnalyst
 

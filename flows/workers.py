@@ -10,6 +10,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any, Final, Protocol
 
+from moodreel.flows.crashes import die_of_crashes
 from moodreel.schemas.config import AnalysisConfig, Isolation
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import Part, Unit, UnitEnd, VideoFile, VideoInfo
@@ -96,6 +97,7 @@ class RayPool:
             ray.init(
                 address=address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else local)
             )
+            die_of_crashes()
         self.num_workers = num_workers or int(ray.cluster_resources()["CPU"])
         self._analyst: Any = actor.Analyst  # @ray.remote gives the class methods that types don't know
         self._config = config

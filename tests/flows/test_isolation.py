@@ -1,6 +1,8 @@
 """A video that cost a worker is tried again alone in a process, whatever the worker was."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -109,6 +111,23 @@ def test_a_video_whose_actor_was_killed_is_tried_again_alone(folder: Path, prefe
         assert "SIGSEGV received" not in crash  # Ray's own handler, which need not come to an end
     assert [first.value.reason, second.value.reason] == ["worker_lost", "killed_its_worker"]
     assert reasons(folder) == [("a.mp4", "worker_lost"), ("a.mp4", "killed_its_worker")]
+
+
+@pytest.mark.slow
+def test_a_run_that_crashes_in_native_code_dies_at_once() -> None:
+    script = """
+import os, signal
+from moodreel.flows.workers import RayPool
+from moodreel.schemas.config import AnalysisConfig
+
+if __name__ == "__main__":
+    RayPool(AnalysisConfig(sound=None, face_models=("small-vgg",)), 1)
+    os.kill(os.getpid(), signal.SIGSEGV)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
+    assert run.returncode == -signal.SIGSEGV, run.stderr
+    assert "Fatal Python error: Segmentation fault" in run.stderr
+    assert "SIGSEGV received" not in run.stderr  # Ray's own handler
 
 
 @pytest.mark.slow
