@@ -82,7 +82,7 @@ def gan_sgdma_deep_window() -> TrainingConfig:
 
 
 def gan_sgdma_voice() -> TrainingConfig:
-    """GAN-SGDMA on openSMILE's features of single windows; the noise is that of features of a spread of 1."""
+    """GAN-SGDMA on openSMILE's features of single windows, in mixed pairs; the noise suits a spread of 1."""
     return TrainingConfig(
         network="gan-sgdma-voice",
         num_epochs=20,
@@ -94,6 +94,7 @@ def gan_sgdma_voice() -> TrainingConfig:
         precision="fp32",
         gradient_norm=5.0,
         class_balance="sampling",
+        mix_share=0.5,
         drop_rate=0.5,
         sound=SoundFeatures(),
         adversarial=Adversarial(noise_sigmas=(0.25, 0.5, 0.75), share=0.5),
