@@ -98,7 +98,7 @@ def test_what_lies_in_the_catalog_is_written_out_by_a_single_thread(lake: Lake) 
     flush_inlined(lake)
     is_done.set()
     looking.join()
-    assert min(seen) == seen[0] - 1
+    assert min(seen) < seen[0]
     assert lake.query("SELECT current_setting('threads')") == [(2,)]
 
 
