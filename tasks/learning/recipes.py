@@ -35,7 +35,10 @@ def inception_resnet_v2() -> TrainingConfig:
 
 
 def gan_sgdma() -> TrainingConfig:
-    """The source paper's denoiser and critic, taught by the small VGG; plain momentum, on from the shipped weights."""
+    """The source paper's denoiser and critic, taught by the small VGG; plain momentum, on from the shipped weights.
+
+    The last of its runs had two teachers, the second one from `train small-vgg --set seed=1 --name small-vgg-1`.
+    """
     return TrainingConfig(
         network="gan-sgdma",
         input_px=48,
