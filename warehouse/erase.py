@@ -93,17 +93,17 @@ def flush_inlined(lake: Lake, target: Target) -> None:
 
 def rewrite_files(lake: Lake, target: Target) -> None:
     """Write the data files anew without their deleted rows."""
-    _call(lake, "ducklake_rewrite_data_files('lake', delete_threshold => 0)")
+    lake.call("ducklake_rewrite_data_files('lake', delete_threshold => 0)")
 
 
 def expire_snapshots(lake: Lake, target: Target) -> None:
     """Forget all states of before."""
-    _call(lake, "ducklake_expire_snapshots('lake', older_than => now())")
+    lake.call("ducklake_expire_snapshots('lake', older_than => now())")
 
 
 def remove_files(lake: Lake, target: Target) -> None:
     """Remove the data files that only forgotten snapshots needed."""
-    _call(lake, "ducklake_cleanup_old_files('lake', cleanup_all => true)")
+    lake.call("ducklake_cleanup_old_files('lake', cleanup_all => true)")
 
 
 def tighten_statistics(lake: Lake, target: Target) -> None:
@@ -144,10 +144,6 @@ STEPS: Final[tuple[Step, ...]] = (
     vacuum_catalog,
     empty_wal,
 )
-
-
-def _call(lake: Lake, function: str) -> None:
-    lake.transact(lambda connection: connection.execute(f"CALL {function}").fetchall())
 
 
 def _count_faces_anew(connection: duckdb.DuckDBPyConnection, video_id: str) -> None:

@@ -88,6 +88,10 @@ class Lake:
             time.sleep(random.uniform(0.01, 0.05) * min(attempt + 1, 10))
         raise AssertionError("unreachable")
 
+    def call(self, function: str) -> None:
+        """Call one of DuckLake's own functions, in a transaction."""
+        self.transact(lambda connection: connection.execute(f"CALL {function}").fetchall())
+
     @contextmanager
     def on_one_thread(self) -> Iterator[None]:
         """Let DuckDB work with a single thread, for what it does not do safely with several."""

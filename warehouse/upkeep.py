@@ -47,7 +47,7 @@ def flush_inlined(lake: Lake) -> None:
     # DuckLake (in DuckDB 1.5.5) writes the tables out in parallel and notes each in a list without a lock: with two
     # threads a commit was seen to fail on a torn text
     with lake.on_one_thread():
-        _call(lake, "ducklake_flush_inlined_data('lake')")
+        lake.call("ducklake_flush_inlined_data('lake')")
 
 
 def drop_old_crops(lake: Lake, keep: timedelta) -> int:
@@ -87,13 +87,13 @@ def drop_old_analyses(lake: Lake, keep: timedelta) -> int:
 
 def expire_snapshots(lake: Lake, keep: timedelta) -> None:
     """Forget states of the lake that were replaced longer ago; their files wait for `remove_files`."""
-    _call(lake, f"ducklake_expire_snapshots('lake', older_than => {_before(keep)})")
+    lake.call(f"ducklake_expire_snapshots('lake', older_than => {_before(keep)})")
 
 
 def merge_files(lake: Lake) -> None:
     """Write files with deleted rows anew and many small files as few large ones."""
-    _call(lake, "ducklake_rewrite_data_files('lake', delete_threshold => 0)")
-    _call(lake, "ducklake_merge_adjacent_files('lake')")
+    lake.call("ducklake_rewrite_data_files('lake', delete_threshold => 0)")
+    lake.call("ducklake_merge_adjacent_files('lake')")
 
 
 def merge_tallies(lake: Lake, leases: Leases) -> None:
@@ -110,7 +110,7 @@ def merge_tallies(lake: Lake, leases: Leases) -> None:
     if not many or not leases.take(UPKEEP, blocked_by=RUN):
         return
     for tally in many:
-        _call(lake, f"ducklake_merge_adjacent_files('lake', '{tally}', max_file_size => {_WHOLE_BYTES})")
+        lake.call(f"ducklake_merge_adjacent_files('lake', '{tally}', max_file_size => {_WHOLE_BYTES})")
     leases.release(UPKEEP)
 
 
@@ -121,17 +121,13 @@ def remove_files(lake: Lake, min_age: timedelta = MIN_AGE) -> None:
         lake: the warehouse, with the upkeep lease held.
         min_age: how long nothing has referred to them.
     """
-    _call(lake, f"ducklake_cleanup_old_files('lake', older_than => {_before(min_age)})")
-    _call(lake, f"ducklake_delete_orphaned_files('lake', older_than => {_before(min_age)})")
+    lake.call(f"ducklake_cleanup_old_files('lake', older_than => {_before(min_age)})")
+    lake.call(f"ducklake_delete_orphaned_files('lake', older_than => {_before(min_age)})")
 
 
 def shrink_catalog(lake: Lake) -> None:
     """Give back what the catalog has no use for."""
     lake.catalog.shrink()
-
-
-def _call(lake: Lake, function: str) -> None:
-    lake.transact(lambda connection: connection.execute(f"CALL {function}").fetchall())
 
 
 def _before(age: timedelta) -> str:
