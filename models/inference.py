@@ -1,5 +1,6 @@
 """Run a registered classifier: OpenVINO on CPUs, torch on GPUs, always in full batches; ONNX in OpenVINO everywhere."""
 
+import functools
 import os
 import sys
 import warnings
@@ -93,6 +94,12 @@ def classify(run: Classifier, manifest: Manifest, inputs: Inputs) -> Classified:
     return Classified(result[:, manifest.output_order()], features)
 
 
+@functools.cache
+def cpu_has_bf16() -> bool:
+    """Say whether this CPU multiplies matrices of bfloat16 itself; others imitate that, slower than with float32."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def has_gpu() -> bool:
     """Say whether torch sees a GPU."""
     if sys.platform == "linux" and not any(device.exists() for device in _GPU_DEVICES):
@@ -108,9 +115,9 @@ class OpenVinoClassifier:
     def __init__(self, manifest: Manifest) -> None:
         core = openvino.Core()
         # features of sound reach from 1e-6 to 1e6: too far for the eight bits of a bfloat16
-        has_bf16 = manifest.task == "face" and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        is_bf16 = manifest.task == "face" and cpu_has_bf16()
         settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if is_bf16 else "f32",
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
             "CACHE_DIR": str(cache_folder()),

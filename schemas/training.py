@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 Rate = Annotated[float, Gt(0.0)]
 Count = Annotated[int, Ge(1)]
+Precision = Literal["bf16", "fp32"]
 OptimizerName = Literal["sgd-momentum", "sgd", "adagrad", "rmsprop", "adam"]
 
 
@@ -136,7 +137,7 @@ class TrainingConfig(_Frozen):
     momentum: Share = 0.9
     nesterov: bool = True  # look ahead by one step of momentum; off in GAN-SGDMA, whose paper has it plain
     weight_decay: Annotated[float, Ge(0.0)] = 1e-4
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the matrix products; weights stay fp32
+    precision: Precision = "bf16"  # of matrix products; weights, and CPUs without bf16, stay fp32
     gradient_norm: Rate | None = None  # gradients longer than this are shortened to it
     class_balance: Literal["none", "weights", "sampling"] = "none"
     vote_share: Share = 0.3  # of the target that the FER+ votes give; the rest is the label

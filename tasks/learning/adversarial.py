@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from moodreel.schemas.training import Adversarial, TrainingConfig
 from moodreel.tasks.learning.examples import Batch
-from moodreel.tasks.learning.objective import ClassLoss, autocast
+from moodreel.tasks.learning.machine import autocast
+from moodreel.tasks.learning.objective import ClassLoss
 from moodreel.tasks.learning.optimizers import build_optimizer, descend
 
 
@@ -67,7 +68,7 @@ class AdversarialObjective:
         self, examples: Tensor, noisy: Tensor, targets: Tensor, taught: Tensor | None, rate: float
     ) -> dict[str, float]:
         count = len(noisy)
-        with autocast(self._config, self._device):
+        with autocast(self._config.precision, self._device):
             with torch.no_grad():
                 denoised = self._parts.denoiser(noisy).float()
             scores, logits = self._parts.critic(torch.cat([examples, denoised]))
@@ -82,7 +83,7 @@ class AdversarialObjective:
         return {"class": class_loss.item(), "critic": distance.item(), "penalty": penalty.item()}
 
     def _teach_denoiser(self, clean: Tensor, noisy: Tensor, rate: float) -> dict[str, float]:
-        with autocast(self._config, self._device):
+        with autocast(self._config.precision, self._device):
             denoised = self._parts.denoiser(noisy)
             judged = self._parts.critic(denoised)[0]
         error = F.mse_loss(denoised.float(), clean)

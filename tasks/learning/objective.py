@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from moodreel.models.features import find_head
 from moodreel.schemas.training import TrainingConfig
 from moodreel.tasks.learning.examples import Batch
+from moodreel.tasks.learning.machine import autocast
 from moodreel.tasks.learning.optimizers import build_optimizer, descend
 from moodreel.tasks.learning.teachers import Teachers
 
@@ -87,7 +88,7 @@ class LabelObjective:
         """See `Objective`."""
         batch = batch.to(self._device)
         taught = self._class_loss.ask_teachers(batch.inputs)
-        with autocast(self._config, self._device):
+        with autocast(self._config.precision, self._device):
             logits = self.network(batch.inputs)
         loss = self._class_loss(logits, batch.targets, taught)
         descend(self._optimizer, loss, rate, self._config.gradient_norm)
@@ -101,8 +102,3 @@ class LabelObjective:
         """See `Objective`."""
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
-
-
-def autocast(config: TrainingConfig, device: torch.device) -> torch.autocast:
-    """Return the context in which matrix products are computed as the recipe says."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")

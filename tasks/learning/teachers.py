@@ -7,6 +7,7 @@ from torch import Tensor
 from moodreel.models.inference import load_network
 from moodreel.models.registry import read_manifest
 from moodreel.schemas.training import Distillation
+from moodreel.tasks.learning.machine import autocast
 
 
 class Teachers:
@@ -27,7 +28,7 @@ class Teachers:
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return (n, 7) probabilities at the recipe's temperature for (n, 3, s, s) pixels in -1..1."""
         total = torch.zeros(len(inputs), 1, device=self._device)
-        with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16):
+        with torch.no_grad(), autocast("bf16", self._device):
             for network, side_px, order in self._teachers:
                 images = inputs
                 if side_px != inputs.shape[-1]:

@@ -23,7 +23,8 @@ from moodreel.tasks.learning.adversarial import AdversarialObjective
 from moodreel.tasks.learning.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint, write_whole
 from moodreel.tasks.learning.examples import Examples, class_weights, epoch_order
 from moodreel.tasks.learning.initial import load_initial_weights
-from moodreel.tasks.learning.objective import ClassLoss, LabelObjective, Objective, autocast
+from moodreel.tasks.learning.machine import autocast, keep_freed_memory
+from moodreel.tasks.learning.objective import ClassLoss, LabelObjective, Objective
 from moodreel.tasks.learning.pretraining import pretrain
 from moodreel.tasks.learning.rates import epochs_without_rise, rate_at
 
@@ -84,6 +85,7 @@ def train_classifier(
     state = load_checkpoint(out, config, resume)
     if config.frozen_epochs and init is None and state is None:
         raise ValueError("this recipe trains the last layer first: give the weights of the others with --init")
+    keep_freed_memory()
     objective = build_objective(config, train, init)
     out.mkdir(parents=True, exist_ok=True)  # not before all that a user may have got wrong is checked
     history: list[EpochMetrics] = []
@@ -146,7 +148,7 @@ def predict(network: nn.Module, examples: Examples, config: TrainingConfig) -> N
     network.eval()
     device = next(network.parameters()).device
     chunks = []
-    with torch.inference_mode(), autocast(config, device):
+    with torch.inference_mode(), autocast(config.precision, device):
         for first in range(0, len(examples.labels), _MEASURED_AT_ONCE):
             inputs = examples.plain(slice(first, first + _MEASURED_AT_ONCE)).to(device)
             chunks.append(network(inputs).float().softmax(1).cpu())

@@ -14,7 +14,7 @@ from moodreel.schemas.training import TrainingConfig
 from moodreel.tasks.learning.denoising import denoising_psnr
 from moodreel.tasks.learning.examples import FaceExamples
 from moodreel.tasks.learning.labelled import LabelledFaces
-from moodreel.tasks.learning.objective import autocast
+from moodreel.tasks.learning.machine import autocast
 from moodreel.tasks.learning.train import EpochMetrics, Trained, predict
 from moodreel.tasks.reproduction.claims import SIZES
 from moodreel.tasks.reproduction.statistics import draw_items
@@ -78,7 +78,7 @@ def measure_network(trained: Trained, config: TrainingConfig, faces: LabelledFac
 
 def _time_inputs(network: nn.Module, inputs: Tensor, config: TrainingConfig) -> float:
     started = time.process_time()  # of this program alone: what else runs on the machine does not count
-    with torch.inference_mode(), autocast(config, inputs.device):
+    with torch.inference_mode(), autocast(config.precision, inputs.device):
         for chunk in torch.split(inputs, _AT_ONCE):
             network(chunk).float().softmax(1)
     return time.process_time() - started
