@@ -1,17 +1,20 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs.
 PYTHON ?= python3.11
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 # the first start of a program compiles what it imports; compiling all that is installed would take a minute more
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test test-all lint wheel-test bench-nights torture clean
 
+# the pip that Python brings takes nearly twice as long; setuptools warns of any editable installation
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	$(PIP) --upgrade pip
+	PYTHONWARNINGS=ignore $(PIP) -e '.[demo,dev]'
 	touch .venv/ready
 
 demo: setup

@@ -12,6 +12,8 @@ from moodreel.warehouse.storage import Storage, WarehouseError
 NAME: Final = "lake"  # of the attached lake
 CATALOG: Final = f"__ducklake_metadata_{NAME}"  # DuckLake attaches its catalog under that name
 NUM_THREADS: Final = 2
+# packages whose extension this process has loaded, its signature checked; each further check would read 70 MB again
+_checked: Final[set[str]] = set()
 
 
 def connect(storage: Storage) -> duckdb.DuckDBPyConnection:
@@ -20,17 +22,24 @@ def connect(storage: Storage) -> duckdb.DuckDBPyConnection:
     Raises:
         WarehouseError: the data lie in a bucket and the environment has no keys to it.
     """
+    kind = "sqlite" if storage.postgres is None else "postgres"
+    extensions = {"ducklake": "ducklake", kind: f"{kind}_scanner"} | ({"httpfs": "httpfs"} if storage.s3 else {})
     connection = duckdb.connect(
-        config={"memory_limit": "1GB", "threads": NUM_THREADS, "autoinstall_known_extensions": False}
+        config={
+            "memory_limit": "1GB",
+            "threads": NUM_THREADS,
+            "autoinstall_known_extensions": False,
+            "allow_unsigned_extensions": _checked.issuperset(extensions),
+        }
     )
     # on where DuckDB takes Python for interactive, a notebook or python -c, and drawn into what a command prints
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
-    _load(connection, "ducklake")
-    kind = "sqlite" if storage.postgres is None else "postgres"
-    _load(connection, kind, f"{kind}_scanner")
+    for package, name in extensions.items():
+        _install(package)
+        connection.execute(f"LOAD {name}")
+    _checked.update(extensions)
     if storage.s3 is not None:
-        _load(connection, "httpfs")
         _tell_keys(connection, storage)
     return connection
 
@@ -43,11 +52,6 @@ def quoted(text: object) -> str:
 def first_line(error: Exception) -> str:
     """Return the first line of an error of DuckDB, which may be long."""
     return str(error).splitlines()[0]
-
-
-def _load(connection: duckdb.DuckDBPyConnection, package: str, name: str | None = None) -> None:
-    _install(package)
-    connection.execute(f"LOAD {name or package}")
 
 
 @cache

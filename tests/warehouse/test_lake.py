@@ -217,3 +217,19 @@ def test_a_long_query_draws_no_bar_into_what_a_notebook_prints(tmp_path: Path) -
     )
     told = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     assert told.stdout == "[(False,)]\n"
+
+
+def test_signatures_of_extensions_are_checked_once_in_a_process(lake: Lake, tmp_path: Path) -> None:
+    lake.close()
+    program = """
+import sys
+from pathlib import Path
+from moodreel.warehouse.lake import open_reader
+for _ in range(2):
+    with open_reader(Path(sys.argv[1])) as reader:
+        print(reader.execute("SELECT current_setting('allow_unsigned_extensions')").fetchone())
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "w")], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.splitlines() == ["(False,)", "(True,)"]
