@@ -12,7 +12,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from moodreel.warehouse.connect import CATALOG
+from moodreel.warehouse.connect import CATALOG, quoted
 from moodreel.warehouse.lake import WarehouseError, open_reader
 
 TIMEOUT_S: Final = 300.0
@@ -91,7 +91,8 @@ def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     EXPLAIN ANALYZE executes what it explains, and DuckDB types some PRAGMAs as SELECT: so what is behind EXPLAIN is
     parsed by itself, by the parser that serializes SELECT alone.
     """
-    row = connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [_EXPLAIN.sub("", query, count=1)]).fetchone()
+    select = quoted(_EXPLAIN.sub("", query, count=1))
+    row = connection.execute(f"SELECT json_serialize_sql('{select}')").fetchone()
     assert row is not None
     parsed = json.loads(row[0])
     if parsed["error"] and parsed["error_type"] == "parser":

@@ -45,7 +45,10 @@ def connect(storage: Storage) -> duckdb.DuckDBPyConnection:
 
 
 def quoted(text: object) -> str:
-    """Return a text for between the quotes of an SQL string."""
+    """Return a text for between the quotes of an SQL string.
+
+    Where a user waits for a small question: for a query's first parameter DuckDB imports pandas, which takes longer.
+    """
     return str(text).replace("'", "''")
 
 

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from moodreel.warehouse.catalog import open_catalog
-from moodreel.warehouse.connect import NAME, NUM_THREADS, connect, first_line
+from moodreel.warehouse.connect import NAME, NUM_THREADS, connect, first_line, quoted
 from moodreel.warehouse.migrate import migrate
 from moodreel.warehouse.storage import Storage, WarehouseError, read_storage
 
@@ -196,8 +196,8 @@ def open_reader(folder: Path) -> duckdb.DuckDBPyConnection:
 def _lock_in(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     # what does not fit into memory: not in the working folder, and not until the disk is full
     spill = Path(tempfile.gettempdir()) / f"moodreel-spill-{os.getpid()}"
-    connection.execute("SET temp_directory = $folder", {"folder": str(spill)})
+    connection.execute(f"SET temp_directory = '{quoted(spill)}'")
     connection.execute(f"SET max_temp_directory_size = '{_MAX_SPILL}'")
-    connection.execute("SET allowed_directories = $folders", {"folders": [storage.data]})
+    connection.execute(f"SET allowed_directories = ['{quoted(storage.data)}']")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

@@ -45,7 +45,7 @@ def verdicts(warehouse: Path, table: str, model: str) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "onnx"])
+@pytest.mark.parametrize("kind", [pytest.param("safetensors", marks=pytest.mark.slow), "onnx"])
 def test_a_night_a_rerun_and_an_evaluation_use_it(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
@@ -92,7 +92,7 @@ def test_a_night_a_rerun_and_an_evaluation_use_it(
     assert (code, json.loads(out)["model"], json.loads(out)["n"]) == (0, "mine", 2)
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "onnx"])
+@pytest.mark.parametrize("kind", [pytest.param("safetensors", marks=pytest.mark.slow), "onnx"])
 def test_a_voice_model_hears_stored_windows(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:

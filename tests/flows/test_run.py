@@ -157,7 +157,13 @@ def test_only_what_is_new_is_analysed(clips: Path, tmp_path: Path) -> None:
     assert {row["step"]: row["n"] for row in steps} == expected
 
 
-@pytest.mark.parametrize("change", [{"sample_fps": 2.0}, {"min_face_px": 48}, {"decoder": "decord"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample_fps": 2.0},
+        *(pytest.param(change, marks=pytest.mark.slow) for change in ({"min_face_px": 48}, {"decoder": "decord"})),
+    ],
+)
 def test_a_changed_setting_recomputes_and_the_views_follow(tmp_path: Path, change: dict[str, object]) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()

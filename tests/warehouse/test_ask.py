@@ -193,6 +193,20 @@ def test_memory_and_the_disk_space_of_a_query_have_a_limit(home: Path) -> None:
     assert Path(spill["folder"]).parent == Path(tempfile.gettempdir())  # not .tmp in the folder one happens to be in
 
 
+def test_a_question_waits_for_no_pandas(home: Path) -> None:
+    program = """
+import sys
+from moodreel.flows import cli
+try:
+    cli.main()
+finally:
+    print("pandas" in sys.modules)
+"""
+    command = [sys.executable, "-c", program, "sql", "SELECT 'it''s'", "--warehouse", str(home / "w")]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert told.stdout.splitlines()[-1] == "False", told.stderr
+
+
 def sql(home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [MOODREEL, "sql", *words, "--warehouse", str(home / "w")]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=120)
