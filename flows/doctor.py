@@ -45,10 +45,9 @@ def _weights() -> str:
 
 
 def _processor() -> str:
-    import openvino
+    from moodreel.models.inference import cpu_has_bf16
 
-    native = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    kind = "bfloat16" if "BF16" in native else "float32 (no native bfloat16, so slower)"
+    kind = "bfloat16" if cpu_has_bf16() else "float32 (no native bfloat16, so slower)"
     return f"{os.cpu_count()} processors, networks run in {kind}"
 
 
