@@ -142,18 +142,17 @@ def test_a_piece_that_takes_too_long_is_a_timeout_and_the_next_one_works(clips: 
 def test_only_what_is_new_is_analysed(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     shutil.copytree(clips, folder)
-    run(folder, tmp_path / "w", audio=False)
+    run(folder, tmp_path / "w", **ONE_MODEL)
     shutil.copyfile(folder / "numbers.mov", folder / "a copy.mov")
-    again = run(folder, tmp_path / "w", audio=False).summary.counts
+    again = run(folder, tmp_path / "w", **ONE_MODEL).summary.counts
     assert (again.num_analysed, again.num_skipped, again.num_failed) == (0, 5, 0)
     portrait_clip(folder / "new.mp4", seconds=1)
-    third = run(folder, tmp_path / "w", audio=False).summary.counts
+    third = run(folder, tmp_path / "w", **ONE_MODEL).summary.counts
     assert (third.num_analysed, third.num_skipped) == (1, 5)
-    with_sound = run(folder, tmp_path / "w").summary.counts
+    with_sound = run(folder, tmp_path / "w", models=("small-vgg",)).summary.counts
     assert with_sound.num_analysed == 4
     steps = ask(tmp_path / "w", "SELECT step, count(*) AS n FROM steps GROUP BY step").to_pylist()
-    emotions = {f"{task}_emotions": 4 * len(names) for task, names in DEFAULTS.items()}
-    expected = {"audio_windows": 4, "faces": 4} | emotions
+    expected = {"audio_windows": 4, "faces": 4, "face_emotions": 4, "voice_emotions": 4 * len(DEFAULTS["voice"])}
     assert {row["step"]: row["n"] for row in steps} == expected
 
 

@@ -101,6 +101,7 @@ def test_share_of_speech_and_seed_are_followed(clips: LabelledClips, rows: ClipR
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.slow  # see test_mfccs.py
 def test_mfccs_are_one_row_a_clip_and_copy(mfcc_rows: tuple[LabelledClips, ClipRows]) -> None:
     short, rows = mfcc_rows
     assert rows.values.shape == (6, 13, 157)

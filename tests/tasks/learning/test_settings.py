@@ -102,7 +102,11 @@ def test_every_setting_is_tried() -> None:
     assert set(CHANGES) == set(TrainingConfig.model_fields)
 
 
-@pytest.mark.parametrize("name", sorted(CHANGES))
+@pytest.mark.parametrize(
+    "name",
+    # the sound of this one is MFCCs, see test_mfccs.py
+    [pytest.param(name, marks=pytest.mark.slow) if name == "sound" else name for name in sorted(CHANGES)],
+)
 def test_every_setting_changes_the_outcome(tmp_path: Path, name: str) -> None:
     if name == "precision" and not cpu_has_bf16():
         pytest.skip("this processor has no bf16: both precisions are fp32 on it")
