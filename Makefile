@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test test-all lint wheel-test bench-nights torture clean
 
-# the pip that Python brings takes nearly twice as long; setuptools warns of any editable installation
+# the pip that Python brings is slower; setuptools warns of any editable installation
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt

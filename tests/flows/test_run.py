@@ -43,7 +43,7 @@ def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return warehouse
 
 
-@pytest.mark.timeout(600)  # 260 s were seen where three tests shared two slow processors
+@pytest.mark.timeout(600)  # the usual 300 s were not enough where three tests shared two slow processors
 def test_ray_and_prefect_give_the_same_tables_as_one_process(
     clips: Path, undisturbed: Path, tmp_path: Path, prefect_home: Path
 ) -> None:

@@ -8,7 +8,7 @@ from moodreel.schemas.training import Mfccs
 from moodreel.tasks.learning.mfccs import read_mfccs
 from moodreel.tasks.sound import Samples
 
-pytestmark = pytest.mark.slow  # in a new environment numba first compiles librosa, which takes half a minute
+pytestmark = pytest.mark.slow  # in a new environment numba first compiles librosa, which takes long
 RATE = 16_000
 DEFAULT = Mfccs()
 
