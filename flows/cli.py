@@ -298,6 +298,7 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Labelled faces, or clips for a model of voices; see README.")],
     split: Annotated[str | None, typer.Option(help="Rows of this split only.")] = None,
     as_: Annotated[str | None, typer.Option("--as", help="grey48: reduce pictures to 48 px grey first.")] = None,
+    by_votes: Annotated[bool, typer.Option("--by-votes", help="Right is what most of FER+'s taggers say.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for a page with pictures.")] = None,
     folds: Annotated[str | None, typer.Option(help="speaker: cross-validate, no speaker learnt and judged.")] = None,
     runs: Annotated[Path, typer.Option(help="With --folds: folder of the runs, which go on where they stand.")] = RUNS,
@@ -307,8 +308,8 @@ def evaluate(
     if folds is not None:
         if folds != "speaker":
             raise ValueError(f"--folds {folds}: only speaker is known")
-        if split or as_ or output:
-            raise ValueError("--split, --as and -o have no meaning with --folds: leave them out")
+        if split or as_ or by_votes or output:
+            raise ValueError("--split, --as, --by-votes and -o have no meaning with --folds: leave them out")
         from moodreel.flows.evaluation import run_folds
 
         run_folds(model.split(","), data, runs, as_json=as_json)
@@ -320,7 +321,8 @@ def evaluate(
     read_manifest(model)  # a wrong name is told before PyTorch takes its seconds to load
     from moodreel.flows.evaluation import run_evaluation
 
-    run_evaluation(model, data, split, as_grey48=as_ == "grey48", output=output, as_json=as_json)
+    grey = as_ == "grey48"
+    run_evaluation(model, data, split, as_grey48=grey, by_votes=by_votes, output=output, as_json=as_json)
 
 
 @app.command()

@@ -15,11 +15,18 @@ from moodreel.tasks.learning.evaluate import Scores, evaluate_model
 from moodreel.tasks.learning.evaluate_voice import evaluate_voice
 from moodreel.tasks.learning.evaluation_page import PAGE, refuse_foreign_folder, write_page
 from moodreel.tasks.learning.folds import NUM_FOLDS
-from moodreel.tasks.learning.labelled import read_labelled_faces
+from moodreel.tasks.learning.labelled import labelled_by_votes, read_labelled_faces
 
 
 def run_evaluation(
-    model: str, data: Path, split: str | None, *, as_grey48: bool, output: Path | None, as_json: bool
+    model: str,
+    data: Path,
+    split: str | None,
+    *,
+    as_grey48: bool = False,
+    by_votes: bool = False,
+    output: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Measure a model, print its scores, and write the page to `output` if that is given.
 
@@ -27,16 +34,18 @@ def run_evaluation(
         ValueError: no model has that name, the data can't be used, or `output` holds something else.
     """
     if read_manifest(model).task == "voice":
-        if output is not None or as_grey48 or split:
-            raise ValueError(f"{model} hears clips: --split, --as and -o are for models of faces")
+        if output is not None or as_grey48 or by_votes or split:
+            raise ValueError(f"{model} hears clips: --split, --as, --by-votes and -o are for models of faces")
         show_scores(evaluate_voice(model, read_labelled_clips(data)).scores, as_json, "clips")
         return
     if output is not None:
         refuse_foreign_folder(output)  # before the minute of work
     faces = read_labelled_faces(data, split)
+    if by_votes:
+        faces = labelled_by_votes(faces)
     evaluation = evaluate_model(model, faces, as_grey48=as_grey48)
     if output is not None:
-        kind = ", as 48 px grey" if as_grey48 else ""
+        kind = (", as 48 px grey" if as_grey48 else "") + (", by the taggers' votes" if by_votes else "")
         write_page(output, f"{model} on {data.name}{f', {split}' if split else ''}{kind}", faces, evaluation)
         print(f"page: {output / PAGE}", file=sys.stderr)
     show_scores(evaluation.scores, as_json)

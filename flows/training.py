@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moodreel.flows import progress
-from moodreel.flows.training_facts import FACES, describe_run
+from moodreel.flows.training_facts import FACES, VOTES_ALONE, describe_run
 from moodreel.flows.training_order import TrainingOrder
 from moodreel.flows.training_record import RecordedRun
 from moodreel.flows.voice_training import read_voices, train_voice
@@ -19,7 +19,12 @@ from moodreel.tasks.learning.evaluate import Scores, score
 from moodreel.tasks.learning.examples import Examples
 from moodreel.tasks.learning.export import export_model
 from moodreel.tasks.learning.identity import digest_faces, identify_run
-from moodreel.tasks.learning.labelled import LabelledFaces, read_labelled_faces, refuse_missing_classes
+from moodreel.tasks.learning.labelled import (
+    LabelledFaces,
+    labelled_by_votes,
+    read_labelled_faces,
+    refuse_missing_classes,
+)
 from moodreel.tasks.learning.rate_chart import PICTURE, write_rate_search
 from moodreel.tasks.learning.rate_finder import find_rate
 from moodreel.tasks.learning.train import EpochMetrics, Trained, predict
@@ -27,6 +32,8 @@ from moodreel.tasks.learning.train import EpochMetrics, Trained, predict
 
 def run_training(order: TrainingOrder) -> None:
     """Train on the split `train`, measure on `public_test`, and write weights and manifest to the run's folder.
+
+    A network that learns the taggers' votes alone is measured by them too, and its temperature fitted to them.
 
     Raises:
         ValueError: no recipe has that name, a change does not fit it, or the data can't be used.
@@ -38,6 +45,8 @@ def run_training(order: TrainingOrder) -> None:
         return
     train, held_out = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
     refuse_missing_classes(train.labels, data)
+    if config.is_by_votes:
+        held_out = labelled_by_votes(held_out)
     if order.init is not None:
         load_weights(order.init)  # what is no weights is refused before anything is written
     identity = identify_run(out, config, digest_faces(train, held_out), order.resume)
@@ -101,12 +110,15 @@ def _facts(
         "ece_uncalibrated": calibration.ece_uncalibrated,
     }
     runs = describe_run(order, history)
+    votes = {"trained_on": VOTES_ALONE} if order.config.is_by_votes else {}
+    how = " --by-votes" if votes else ""
     return {
         **FACES,
+        **votes,
         "version": str(len(runs)),
         "temperature": round(calibration.temperature, 4),
         "metrics": {f"public_test_{name}": round(value, 4) for name, value in metrics.items() if value is not None},
-        "measured_with": f"moodreel evaluate {order.model} --data {order.data.name} --split public_test",
+        "measured_with": f"moodreel evaluate {order.model} --data {order.data.name} --split public_test{how}",
         "training": runs,
         "per_class": {
             label: {name: round(row[name] or 0.0, 4) for name in ("precision", "recall", "f1")}

@@ -23,6 +23,7 @@ FACES: Final[dict[str, Any]] = {  # of whatever learnt from FER2013
         "How well it does on different ages, skin colours and sexes is not measured: FER2013 does not name them.",
     ),
 }
+VOTES_ALONE: Final = "FER2013 train, FER+ votes in place of its labels"
 VOICES: Final[dict[str, Any]] = {  # of whatever learnt from EmoDB and RAVDESS
     "licence": (
         "research only, not for commercial use: its features come from openSMILE, whose licence says so, and RAVDESS, "

@@ -150,6 +150,11 @@ class TrainingConfig(_Frozen):
     deep: DeepFeatures | None = None
     sound: Sound | None = None  # learn from speech instead of faces
 
+    @property
+    def is_by_votes(self) -> bool:
+        """The taggers' votes alone are learnt, so they decide what is right."""
+        return self.vote_share == 1.0
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.frozen_epochs >= self.num_epochs:

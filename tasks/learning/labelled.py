@@ -75,6 +75,26 @@ def read_labelled_faces(source: Path, split: str | None = None) -> LabelledFaces
     )
 
 
+def labelled_by_votes(faces: LabelledFaces) -> LabelledFaces:
+    """Return the faces under the label that most of FER+'s taggers gave, as its paper measures (arXiv 1608.01041).
+
+    Where no label or several have the most votes, the face is skipped.
+
+    Raises:
+        ValueError: no face has a label of most votes.
+    """
+    chosen = np.flatnonzero((faces.votes == faces.votes.max(1, keepdims=True)).sum(1) == 1)
+    if not len(chosen):
+        raise ValueError(f"no face has a label that most taggers gave; votes are columns {', '.join(VOTE_COLUMNS)}")
+    return LabelledFaces(
+        images=[faces.images[i] for i in chosen],
+        labels=faces.votes[chosen].argmax(1),
+        votes=faces.votes[chosen],
+        is_copy=faces.is_copy[chosen],
+        num_skipped=faces.num_skipped + len(faces.images) - len(chosen),
+    )
+
+
 def refuse_missing_classes(labels: NDArray[np.int64], source: Path, kind: str = "training picture") -> None:
     """Check that a network can learn all seven from these (n,) labels.
 

@@ -56,7 +56,7 @@ def test_the_options_are_those_we_decided_on() -> None:
         "models": "--json --cards",
         "doctor": "--json",
         "train": "--data --out --name --set --resume --init --find-rate --warehouse",
-        "evaluate": "--data --split --as --output --folds --runs --json",
+        "evaluate": "--data --split --as --by-votes --output --folds --runs --json",
         "reproduce": "--data --out --epochs --resume",
     }
     for name, options in expected.items():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -11,10 +12,11 @@ from pictures import write_faces
 
 from moodreel.flows.cli import EXIT_USAGE, _guarded, app
 from moodreel.models import registry
-from moodreel.models.registry import REGISTERED, read_manifest
+from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import Manifest
 from moodreel.tasks.learning.evaluation_page import PAGE, SCORES
+from moodreel.tasks.learning.labelled import VOTE_COLUMNS
 
 NAME = REGISTERED[0]
 Moodreel = Callable[..., tuple[int, str, str]]
@@ -66,6 +68,18 @@ def test_what_is_printed_has_a_row_for_every_class(moodreel: Moodreel, tmp_path:
     assert code == 0 and all(label in out for label in LABELS)
     assert "auc n/a" in out and "1 pictures" in out
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_taggers_votes_can_decide_what_is_right(moodreel: Moodreel, tmp_path: Path) -> None:
+    data = write_faces(tmp_path / "a.parquet", ("sad", "happy"))
+    columns = {name: [9.0 if name == "fp_neutral" else 1.0, 1.0] for name in VOTE_COLUMNS}
+    pq.write_table(pa.table({**pq.read_table(data).to_pydict(), **columns}), data)
+    code, out, _ = moodreel("evaluate", NAME, "--data", str(data), "--by-votes", "--json", "-o", "page")
+    said = json.loads(out)
+    assert (code, said["n"], said["n_skipped"], said["per_class"]["neutral"]["n"]) == (0, 1, 1, 1)
+    assert "by the taggers" in Path("page", PAGE).read_text()
+    voice = moodreel("evaluate", DEFAULTS["voice"][0], "--data", str(data), "--by-votes")
+    assert "--by-votes and -o are for models of faces" in voice[2]
 
 
 def test_labels_that_are_all_unknown_are_an_error(moodreel: Moodreel, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from commands import MOODREEL
@@ -20,11 +22,14 @@ from stripes import write_stripes
 
 from moodreel.flows.cli import EXIT_FAILED, EXIT_USAGE, _guarded, app
 from moodreel.flows.training import run_training
+from moodreel.flows.training_facts import VOTES_ALONE
 from moodreel.flows.training_order import TrainingOrder
+from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import Manifest
 from moodreel.schemas.training import Cosine, Steps, TrainingConfig
 from moodreel.tasks.learning.checkpoint import CHECKPOINT
 from moodreel.tasks.learning.identity import IDENTITY
+from moodreel.tasks.learning.labelled import VOTE_COLUMNS
 from moodreel.tasks.learning.recipes import RECIPES, debug
 from moodreel.tasks.learning.train import METRICS
 from moodreel.warehouse.ask import ask
@@ -188,11 +193,25 @@ def test_settings_and_name_of_a_training_can_differ_from_the_recipes(tmp_path: P
     assert told.command == f"moodreel train debug --data {data.name} --name mine {' '.join(changes)}"
 
 
+def test_what_learns_votes_alone_is_measured_by_them(tmp_path: Path, data: Path, moodreel: Any) -> None:
+    table = pq.read_table(data)
+    labels = [LABELS.index(name) for name in table["label_name"].to_pylist()]
+    votes = {name: [9.0 * ((label + 1) % 7 == i) for label in labels] for i, name in enumerate(VOTE_COLUMNS)}
+    pq.write_table(pa.table({**table.to_pydict(), **votes}), tmp_path / "voted.parquet")
+    run = moodreel("train", "debug", "--data", "voted.parquet", "--set", "vote_share=1.0")
+    assert run.code == 0, run.err
+    manifest = Manifest.model_validate(tomllib.loads((tmp_path / "runs" / "debug" / "debug.toml").read_text()))
+    assert manifest.measured_with.endswith(" --split public_test --by-votes")
+    assert manifest.trained_on == VOTES_ALONE
+    assert manifest.metrics["public_test_accuracy"] > 0.3, "not one label is what was voted"
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (("--set", "sed=1"), "--set: sed: Extra inputs are not permitted"),
         (("--set", "seed=one"), "--set: seed: Input should be a valid integer"),
+        (("--set", "vote_share=1.0"), "no face has a label that most taggers gave"),
         (("--set", "seed"), "write NAME=VALUE"),
         (("--set", "seed.low=1"), "seed is a value"),
         (("--name", "../mine"), "only letters"),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 from pictures import labelled, noise_picture, write_faces
 
 from moodreel.schemas.labels import LABELS
-from moodreel.tasks.learning.labelled import decode_grey, read_labelled_faces, refuse_missing_classes
+from moodreel.tasks.learning.labelled import (
+    LabelledFaces,
+    decode_grey,
+    labelled_by_votes,
+    read_labelled_faces,
+    refuse_missing_classes,
+)
 
 USAGES = ("Training", "PublicTest", "PublicTest", "PrivateTest")
 
@@ -95,6 +102,25 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("text")
     with pytest.raises(ValueError, match=r"a\.parquet is no Parquet file"):
         read_labelled_faces(tmp_path / "a.parquet")
+
+
+def voted(labels: list[int], votes: list[dict[int, float]]) -> LabelledFaces:
+    table = np.zeros((len(votes), len(LABELS)), np.float32)
+    for row, shares in zip(table, votes, strict=True):
+        row[list(shares)] = list(shares.values())
+    return replace(labelled(labels, is_copy=[True] + [False] * (len(labels) - 1)), votes=table, num_skipped=1)
+
+
+def test_the_taggers_can_be_taken_at_their_word() -> None:
+    faces = voted([2, 3, 4, 0], [{6: 0.6, 2: 0.4}, {3: 0.5, 6: 0.5}, {}, {4: 1.0}])
+    judged = labelled_by_votes(faces)
+    assert (judged.labels.tolist(), judged.is_copy.tolist(), judged.num_skipped) == ([6, 4], [True, False], 3)
+    assert judged.images == [faces.images[0], faces.images[3]]
+
+
+def test_without_votes_nobody_can_be_taken_at_his_word() -> None:
+    with pytest.raises(ValueError, match="no face has a label that most taggers gave; votes are columns fp_anger, "):
+        labelled_by_votes(labelled([0, 1]))
 
 
 def test_learning_wants_all_seven() -> None:
