@@ -64,7 +64,7 @@ def run_training(order: TrainingOrder) -> None:
         return export_model(trained.network, config, order.model, out, **facts)
 
     manifest = RecordedRun(order, identity).train(learning, validation, export)
-    accuracy = manifest.metrics["public_test_accuracy"]
+    accuracy = manifest.metrics[f"{_measured_on(config)}_accuracy"]
     print(f"{manifest.model_id}: accuracy {accuracy:.4f}; {out}/{order.model}.toml", file=sys.stderr)
 
 
@@ -98,6 +98,10 @@ def _read(model: str, faces: LabelledFaces, config: TrainingConfig, out: Path) -
         return read_examples(faces, config, out, done)
 
 
+def _measured_on(config: TrainingConfig) -> str:
+    return "public_test_by_votes" if config.is_by_votes else "public_test"
+
+
 def _facts(
     order: TrainingOrder, scores: Scores, calibration: Calibration, history: list[EpochMetrics]
 ) -> dict[str, Any]:
@@ -109,7 +113,7 @@ def _facts(
         "ece": calibration.ece,
         "ece_uncalibrated": calibration.ece_uncalibrated,
     }
-    runs = describe_run(order, history)
+    runs, judged = describe_run(order, history), _measured_on(order.config)
     votes = {"trained_on": VOTES_ALONE} if order.config.is_by_votes else {}
     how = " --by-votes" if votes else ""
     return {
@@ -117,7 +121,7 @@ def _facts(
         **votes,
         "version": str(len(runs)),
         "temperature": round(calibration.temperature, 4),
-        "metrics": {f"public_test_{name}": round(value, 4) for name, value in metrics.items() if value is not None},
+        "metrics": {f"{judged}_{name}": round(value, 4) for name, value in metrics.items() if value is not None},
         "measured_with": f"moodreel evaluate {order.model} --data {order.data.name} --split public_test{how}",
         "training": runs,
         "per_class": {

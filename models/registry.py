@@ -15,7 +15,7 @@ from moodreel.schemas.manifest import Manifest
 _HERE: Final = Path(__file__).parent
 MANIFESTS: Final = _HERE / "manifests"
 WEIGHTS: Final = _HERE / "weights"
-REGISTERED: Final = ("inception-resnet-v2", "gan-sgdma", "small-vgg", "gan-sgdma-voice")
+REGISTERED: Final = ("inception-resnet-v2", "gan-sgdma", "small-vgg", "small-vgg-votes", "gan-sgdma-voice")
 # what a run uses of each task if none is named
 DEFAULTS: Final[dict[Literal["face", "voice"], tuple[str, ...]]] = {
     "face": ("inception-resnet-v2", "gan-sgdma"),

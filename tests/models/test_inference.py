@@ -7,7 +7,7 @@ import pytest
 from moodreel.models.inference import BATCH, classify, input_shape, load_classifier
 from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.tasks.learning.evaluate import classify_faces, score
-from moodreel.tasks.learning.labelled import read_labelled_faces
+from moodreel.tasks.learning.labelled import labelled_by_votes, read_labelled_faces
 
 FACES = [name for name in REGISTERED if read_manifest(name).task == "face"]
 
@@ -33,7 +33,10 @@ def test_what_is_said_of_a_face_does_not_depend_on_its_neighbours(name: str) -> 
     [("small-vgg", 8), *(pytest.param(name, 1, marks=pytest.mark.slow) for name in FACES)],
 )
 def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(name: str, step: int, fer2013: Path) -> None:
-    faces = read_labelled_faces(fer2013, "public_test")
+    manifest, faces = read_manifest(name), read_labelled_faces(fer2013, "public_test")
+    judged = "public_test"
+    if f"{judged}_accuracy" not in manifest.metrics:
+        judged, faces = "public_test_by_votes", labelled_by_votes(faces)
     fast = classify_faces(name, faces, backend="openvino")
     some = replace(
         faces,
@@ -47,11 +50,10 @@ def test_openvino_agrees_with_torch_and_the_manifest_tells_the_truth(name: str, 
     fast_scores = score(name, faces, fast, 0.0)
     if step == 1:  # of a few faces one is too large a share
         assert abs(fast_scores.accuracy - score(name, faces, reference, 0.0).accuracy) <= 0.002
-    manifest = read_manifest(name)
     assert fast_scores.accuracy >= 0.60 or name not in DEFAULTS["face"]
-    assert fast_scores.accuracy == pytest.approx(manifest.metrics["public_test_accuracy"], abs=0.002)
-    leak_free = manifest.metrics["public_test_accuracy_leak_free"]
+    assert fast_scores.accuracy == pytest.approx(manifest.metrics[f"{judged}_accuracy"], abs=0.002)
+    leak_free = manifest.metrics[f"{judged}_accuracy_leak_free"]
     assert fast_scores.accuracy_leak_free == pytest.approx(leak_free, abs=0.002)
-    assert fast_scores.uar == pytest.approx(manifest.metrics["public_test_uar"], abs=0.005)
+    assert fast_scores.uar == pytest.approx(manifest.metrics[f"{judged}_uar"], abs=0.005)
     for label, scores in manifest.per_class.items():
         assert fast_scores.per_class[label]["recall"] == pytest.approx(scores.recall, abs=0.02), label
