@@ -23,10 +23,10 @@ def run_evaluation(
     data: Path,
     split: str | None,
     *,
-    as_grey48: bool = False,
-    by_votes: bool = False,
-    output: Path | None = None,
-    as_json: bool = False,
+    as_grey48: bool,
+    by_votes: bool,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure a model, print its scores, and write the page to `output` if that is given.
 

@@ -113,12 +113,11 @@ def _facts(
         "ece": calibration.ece,
         "ece_uncalibrated": calibration.ece_uncalibrated,
     }
-    runs, judged = describe_run(order, history), _measured_on(order.config)
-    votes = {"trained_on": VOTES_ALONE} if order.config.is_by_votes else {}
-    how = " --by-votes" if votes else ""
+    runs, is_by_votes, judged = describe_run(order, history), order.config.is_by_votes, _measured_on(order.config)
+    how = " --by-votes" if is_by_votes else ""
     return {
         **FACES,
-        **votes,
+        "trained_on": VOTES_ALONE if is_by_votes else FACES["trained_on"],
         "version": str(len(runs)),
         "temperature": round(calibration.temperature, 4),
         "metrics": {f"{judged}_{name}": round(value, 4) for name, value in metrics.items() if value is not None},

@@ -76,12 +76,12 @@ def read_labelled_faces(source: Path, split: str | None = None) -> LabelledFaces
 
 
 def labelled_by_votes(faces: LabelledFaces) -> LabelledFaces:
-    """Return the faces under the label that most of FER+'s taggers gave, as its paper measures (arXiv 1608.01041).
+    """Return the faces under the one of the seven that most of FER+'s taggers saw (majority voting, arXiv 1608.01041).
 
-    Where no label or several have the most votes, the face is skipped.
+    Faces without votes for the seven, or with as many for several, are skipped.
 
     Raises:
-        ValueError: no face has a label of most votes.
+        ValueError: no face is left.
     """
     chosen = np.flatnonzero((faces.votes == faces.votes.max(1, keepdims=True)).sum(1) == 1)
     if not len(chosen):

@@ -74,7 +74,15 @@ def test_a_vector_model_is_neither_run_nor_evaluated(
     with pytest.raises(ValueError, match=r"takes deep features of .*, not pictures.* frame classifier"):
         analysis_config(NightRequest(folder=str(tmp_path), warehouse="w", models=(manifest.name,)))
     with pytest.raises(ValueError, match="not pictures"):
-        run_evaluation(manifest.name, data, "public_test", as_grey48=False, output=tmp_path / "page", as_json=True)
+        run_evaluation(
+            manifest.name,
+            data,
+            "public_test",
+            as_grey48=False,
+            by_votes=False,
+            output=tmp_path / "page",
+            as_json=True,
+        )
     assert not list(tmp_path.iterdir())
 
 
