@@ -113,7 +113,8 @@ def _facts(
         "ece": calibration.ece,
         "ece_uncalibrated": calibration.ece_uncalibrated,
     }
-    runs, is_by_votes, judged = describe_run(order, history), order.config.is_by_votes, _measured_on(order.config)
+    runs, judged = describe_run(order, history), _measured_on(order.config)
+    is_by_votes = order.config.is_by_votes
     how = " --by-votes" if is_by_votes else ""
     return {
         **FACES,
