@@ -298,7 +298,9 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Labelled faces, or clips for a model of voices; see README.")],
     split: Annotated[str | None, typer.Option(help="Rows of this split only.")] = None,
     as_: Annotated[str | None, typer.Option("--as", help="grey48: reduce pictures to 48 px grey first.")] = None,
-    by_votes: Annotated[bool, typer.Option("--by-votes", help="Right is what most of FER+'s taggers say.")] = False,
+    by_votes: Annotated[
+        bool, typer.Option("--by-votes", help="Right is the commonest answer of FER+'s taggers.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for a page with pictures.")] = None,
     folds: Annotated[str | None, typer.Option(help="speaker: cross-validate, no speaker learnt and judged.")] = None,
     runs: Annotated[Path, typer.Option(help="With --folds: folder of the runs, which go on where they stand.")] = RUNS,

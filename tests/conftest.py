@@ -23,6 +23,11 @@ def fer2013() -> Path:
     return _shared("fer2013.parquet")
 
 
+@pytest.fixture
+def muxspace() -> Path:
+    return _shared("muxspace_faces.parquet")
+
+
 def _shared(name: str) -> Path:
     path = SHARED / name
     if not path.exists():

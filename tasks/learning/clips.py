@@ -55,9 +55,9 @@ class LabelledClips:
             raise ValueError(f"expected {n} of everything; got the shapes {sorted(got)}")
 
     @property
-    def is_copy(self) -> NDArray[np.bool_]:
-        """(n,) bool: none is known to be among the training data too."""
-        return np.zeros(len(self.labels), np.bool_)
+    def is_copy(self) -> None:
+        """Which of them a network learnt from: the data don't say."""
+        return None
 
 
 def read_labelled_clips(source: Path) -> LabelledClips:

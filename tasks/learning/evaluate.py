@@ -28,8 +28,8 @@ class Labelled(Protocol):
         ...
 
     @property
-    def is_copy(self) -> NDArray[np.bool_]:
-        """(n,) which are among the training data too."""
+    def is_copy(self) -> NDArray[np.bool_] | None:
+        """(n,) which are among the training data too, None where nobody knows."""
         ...
 
     @property
@@ -42,7 +42,8 @@ class Labelled(Protocol):
 class Scores:
     """What `moodreel evaluate --json` prints; `tasks/learning/metrics.py` says what each figure is.
 
-    "Leak-free" leaves out the faces whose exact pixels are among the training pictures; None if none is left.
+    "Leak-free" leaves out training pictures and those with their exact pixels; None if none is left, or if the data
+    don't say which they are.
     `ece_uncalibrated` is that of the network's own probabilities, before the temperature. The seconds are those of
     decoding and classifying, without loading the network.
     """
@@ -50,7 +51,7 @@ class Scores:
     model: str
     n: int
     n_skipped: int
-    n_leak_free: int
+    n_leak_free: int | None
     accuracy: float
     accuracy_leak_free: float | None
     uar: float
@@ -111,16 +112,18 @@ def score(
 ) -> Scores:
     """Score (n, 7) probabilities, whose logits were divided by the temperature already, against the labels."""
     counts = metrics.confusion_counts(probabilities, faces.labels)
-    own = ~faces.is_copy
+    own = None if faces.is_copy is None else ~faces.is_copy
 
     def leak_free(figure: Callable[[NDArray[np.int64]], float]) -> float | None:
-        return figure(metrics.confusion_counts(probabilities[own], faces.labels[own])) if own.any() else None
+        if own is None or not own.any():
+            return None
+        return figure(metrics.confusion_counts(probabilities[own], faces.labels[own]))
 
     return Scores(
         model=name,
         n=len(faces.labels),
         n_skipped=faces.num_skipped,
-        n_leak_free=int(own.sum()),
+        n_leak_free=None if own is None else int(own.sum()),
         accuracy=metrics.accuracy(counts),
         accuracy_leak_free=leak_free(metrics.accuracy),
         uar=metrics.mean_recall(counts),

@@ -75,6 +75,8 @@ def write_page(folder: Path, title: str, faces: LabelledFaces, evaluation: Evalu
         os.replace(new, folder)
         shutil.rmtree(old, ignore_errors=True)
     finally:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
         shutil.rmtree(new, ignore_errors=True)
 
 
@@ -119,8 +121,12 @@ their label is none of the seven. The labels are apparent expressions: what a fa
 def _both_ways(scores: Scores) -> str:
     names = {"accuracy": "accuracy", "uar": "mean recall of the classes (UAR)", "macro_f1": "mean F1 of the classes"}
     values = asdict(scores)
+    if scores.n_leak_free is None:
+        told = "without a copy in training: the data don't say"
+    else:
+        told = f"the {scores.n_leak_free:,} without a copy in training"
     rows = {text: (_share(values[name]), _share(values[f"{name}_leak_free"])) for name, text in names.items()}
-    return _table(("", f"all {scores.n:,}", f"the {scores.n_leak_free:,} without a copy in training"), rows)
+    return _table(("", f"all {scores.n:,}", told), rows)
 
 
 def _single_figures(scores: Scores) -> str:

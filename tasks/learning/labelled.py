@@ -2,7 +2,8 @@
 
 import io
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from PIL import Image
 from moodreel.schemas.labels import LABELS, NUM_LABELS
 from moodreel.tasks.learning.fer2013_csv import read_fer2013_csv
 
-# FER+'s vote columns in the order of LABELS; contempt, unknown and "not a face" have no place among the seven
+# FER+'s vote columns in the order of LABELS, and its answers outside the seven: contempt, unknown, not a face
 VOTE_COLUMNS = ("fp_anger", "fp_disgust", "fp_fear", "fp_happiness", "fp_sadness", "fp_surprise", "fp_neutral")
+OTHER_VOTE_COLUMNS = ("fp_contempt", "fp_unknown", "fp_nf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +28,36 @@ class LabelledFaces:
     Attributes:
         images: encoded PNG or JPEG bytes, n of them.
         labels: (n,) int64 index into LABELS.
-        votes: (n, 7) float32 share of the taggers per label; a row of zeros where nobody voted.
-        is_copy: (n,) bool, the exact pixels are also among the training pictures.
+        votes: (n, 7) float32 share of the taggers' votes for the seven; a row of zeros where nobody voted so.
+        is_agreed: (n,) bool, one of the seven got more votes than any other answer.
+        is_copy: (n,) bool, it is a training picture or has the exact pixels of one; None where the data don't say.
         num_skipped: rows left out because their label is not one of the seven.
     """
 
     images: list[bytes]
     labels: NDArray[np.int64]
     votes: NDArray[np.float32]
-    is_copy: NDArray[np.bool_]
+    is_agreed: NDArray[np.bool_]
+    is_copy: NDArray[np.bool_] | None
     num_skipped: int
 
     def __post_init__(self) -> None:
         n = len(self.images)
-        got = (self.labels.shape, self.votes.shape, self.is_copy.shape)
-        if got != ((n,), (n, NUM_LABELS), (n,)):
-            raise ValueError(f"expected shapes ({n},), ({n}, {NUM_LABELS}), ({n},); got {got}")
+        copies = (n,) if self.is_copy is None else self.is_copy.shape
+        got = (self.labels.shape, self.votes.shape, self.is_agreed.shape, copies)
+        if got != ((n,), (n, NUM_LABELS), (n,), (n,)):
+            raise ValueError(f"expected shapes ({n},), ({n}, {NUM_LABELS}), ({n},), ({n},); got {got}")
+
+    def pick(self, chosen: NDArray[np.int64]) -> "LabelledFaces":
+        """Return the faces at (m,) places, in that order."""
+        return LabelledFaces(
+            images=[self.images[place] for place in chosen],
+            labels=self.labels[chosen],
+            votes=self.votes[chosen],
+            is_agreed=self.is_agreed[chosen],
+            is_copy=None if self.is_copy is None else self.is_copy[chosen],
+            num_skipped=self.num_skipped,
+        )
 
 
 def read_labelled_faces(source: Path, split: str | None = None) -> LabelledFaces:
@@ -70,29 +86,26 @@ def read_labelled_faces(source: Path, split: str | None = None) -> LabelledFaces
         images=[row.image for row in usable],
         labels=np.array([LABELS.index(row.label) for row in usable], np.int64),
         votes=np.stack([row.votes for row in usable]),
-        is_copy=np.array([row.is_copy for row in usable], np.bool_),
+        is_agreed=np.array([row.is_agreed for row in usable], np.bool_),
+        is_copy=None if usable[0].is_copy is None else np.array([row.is_copy for row in usable], np.bool_),
         num_skipped=len(rows) - len(usable),
     )
 
 
 def labelled_by_votes(faces: LabelledFaces) -> LabelledFaces:
-    """Return the faces under the one of the seven that most of FER+'s taggers saw (majority voting, arXiv 1608.01041).
+    """Return the faces under the commonest answer of FER+'s taggers (arXiv 1608.01041 calls that majority voting).
 
-    Faces without votes for the seven, or with as many for several, are skipped.
+    Faces whose commonest answer is none of the seven, or several at once, are skipped.
 
     Raises:
         ValueError: no face is left.
     """
-    chosen = np.flatnonzero((faces.votes == faces.votes.max(1, keepdims=True)).sum(1) == 1)
+    chosen = np.flatnonzero(faces.is_agreed)
     if not len(chosen):
-        raise ValueError(f"no face has a label that most taggers gave; votes are columns {', '.join(VOTE_COLUMNS)}")
-    return LabelledFaces(
-        images=[faces.images[i] for i in chosen],
-        labels=faces.votes[chosen].argmax(1),
-        votes=faces.votes[chosen],
-        is_copy=faces.is_copy[chosen],
-        num_skipped=faces.num_skipped + len(faces.images) - len(chosen),
-    )
+        raise ValueError(f"no face has a commonest answer of taggers; votes are columns {', '.join(VOTE_COLUMNS)}")
+    agreed = faces.pick(chosen)
+    num_skipped = faces.num_skipped + len(faces.images) - len(chosen)
+    return replace(agreed, labels=agreed.votes.argmax(1), num_skipped=num_skipped)
 
 
 def refuse_missing_classes(labels: NDArray[np.int64], source: Path, kind: str = "training picture") -> None:
@@ -123,7 +136,8 @@ class _Row:
     image: bytes
     label: str
     votes: NDArray[np.float32]
-    is_copy: bool
+    is_agreed: bool
+    is_copy: bool | None
 
 
 def _table_rows(source: Path, split: str | None) -> list[_Row]:
@@ -135,16 +149,30 @@ def _table_rows(source: Path, split: str | None) -> list[_Row]:
         if "split" not in table or not (table["split"] == split).any():
             raise ValueError(f"{source} has no split {split!r}")
         table = table[table["split"] == split]
-    votes = np.zeros((len(table), NUM_LABELS), np.float32)
-    if set(VOTE_COLUMNS) <= set(table.columns):
-        votes = table[list(VOTE_COLUMNS)].fillna(0).to_numpy(np.float32)
-        votes = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
-    copies = table["copy_in_train"].fillna(False) if "copy_in_train" in table else [False] * len(table)
-    columns = (table.index, table[picture], table["label_name"].astype(str), votes, copies)
+    columns = (table.index, table[picture], table["label_name"].astype(str), *_votes(table), _copies(table))
     return [
-        _Row(f"{source}, row {number} (the first is 0)", image, label, vote, bool(is_copy))
-        for number, image, label, vote, is_copy in zip(*columns, strict=True)
+        _Row(f"{source}, row {number} (the first is 0)", image, label, votes, bool(is_agreed), is_copy)
+        for number, image, label, votes, is_agreed, is_copy in zip(*columns, strict=True)
     ]
+
+
+def _votes(table: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the shares of the seven in the votes for them, and where one of them is the commonest answer of all."""
+    if not set(VOTE_COLUMNS) <= set(table.columns):
+        return np.zeros((len(table), NUM_LABELS), np.float32), np.zeros(len(table), np.bool_)
+    seven = table[list(VOTE_COLUMNS)].fillna(0).to_numpy(np.float32)
+    others = table[[name for name in OTHER_VOTE_COLUMNS if name in table]].fillna(0).to_numpy(np.float32)
+    most = seven.max(axis=1)
+    is_agreed = ((seven == most[:, None]).sum(axis=1) == 1) & (most > others.max(axis=1, initial=0))
+    return seven / np.maximum(seven.sum(axis=1, keepdims=True), 1), is_agreed
+
+
+def _copies(table: pd.DataFrame) -> Sequence[bool | None]:
+    if "copy_in_train" not in table:
+        return [None] * len(table)
+    is_copy = table["copy_in_train"].fillna(False).astype(bool)
+    known: list[bool] = (is_copy | (table["split"] == "train") if "split" in table else is_copy).tolist()
+    return known
 
 
 def _read_parquet(source: Path) -> pd.DataFrame:
@@ -160,7 +188,7 @@ def _folder_rows(source: Path, split: str | None) -> list[_Row]:
     folder = source / split if split is not None else source
     no_votes = np.zeros(NUM_LABELS, np.float32)
     files = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in {".png", ".jpg", ".jpeg"})
-    return [_Row(str(path), path.read_bytes(), path.parent.name, no_votes, False) for path in files]
+    return [_Row(str(path), path.read_bytes(), path.parent.name, no_votes, False, None) for path in files]
 
 
 def _refuse_broken(row: _Row) -> None:

@@ -3,7 +3,6 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from moodreel.schemas.training import OneCycle, TrainingConfig
 from moodreel.tasks.learning.labelled import LabelledFaces
@@ -41,20 +40,9 @@ def hold_out(faces: LabelledFaces) -> tuple[LabelledFaces, LabelledFaces]:
     order = np.random.default_rng(_SEED).permutation(len(faces.labels))
     order = order[np.argsort(faces.labels[order], kind="stable")]
     is_held = np.arange(len(order)) % _HELD_OUT == 0
-    return pick_faces(faces, np.sort(order[~is_held])), pick_faces(faces, np.sort(order[is_held]))
+    return faces.pick(np.sort(order[~is_held])), faces.pick(np.sort(order[is_held]))
 
 
 def draw_faces(faces: LabelledFaces, count: int) -> LabelledFaces:
     """Return so many of the faces, the same ones every time; all of them if there are fewer."""
-    return pick_faces(faces, np.sort(np.random.default_rng(_SEED).permutation(len(faces.labels))[:count]))
-
-
-def pick_faces(faces: LabelledFaces, chosen: NDArray[np.int64]) -> LabelledFaces:
-    """Return the faces at the chosen places."""
-    return LabelledFaces(
-        [faces.images[place] for place in chosen],
-        faces.labels[chosen],
-        faces.votes[chosen],
-        faces.is_copy[chosen],
-        faces.num_skipped,
-    )
+    return faces.pick(np.sort(np.random.default_rng(_SEED).permutation(len(faces.labels))[:count]))

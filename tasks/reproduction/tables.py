@@ -125,7 +125,8 @@ def summarise_denoising(measured: Mapping[str, Measured]) -> list[dict[str, floa
 
 
 def _network(name: str, measured: Measured, faces: LabelledFaces) -> Network:
-    is_right, own = measured.probabilities.argmax(1) == faces.labels, ~faces.is_copy
+    is_right = measured.probabilities.argmax(1) == faces.labels
+    own = is_right[~faces.is_copy] if faces.is_copy is not None else is_right[:0]
     best = max(measured.history, key=lambda epoch: epoch.accuracy)  # the first of equals, as the training keeps it
     schedule = measured.config.schedule
     assert schedule.kind == "one-cycle"
@@ -138,7 +139,7 @@ def _network(name: str, measured: Measured, faces: LabelledFaces) -> Network:
         seconds_per_epoch=float(np.mean([epoch.seconds for epoch in measured.history])),
         held_out_accuracy=best.accuracy,
         accuracy=float(is_right.mean()),
-        accuracy_leak_free=float(is_right[own].mean()) if own.any() else None,
+        accuracy_leak_free=float(own.mean()) if len(own) else None,
     )
 
 

@@ -22,13 +22,14 @@ def noise_picture(seed: int, side_px: int = 48) -> bytes:
 
 
 def labelled(labels: Sequence[int], is_copy: Sequence[bool] | None = None) -> LabelledFaces:
-    """Noise with the given labels."""
+    """Noise with the given labels, which nobody voted on."""
     n = len(labels)
     return LabelledFaces(
         images=[noise_picture(seed) for seed in range(n)],
         labels=np.array(labels, np.int64),
         votes=np.zeros((n, NUM_LABELS), np.float32),
-        is_copy=np.zeros(n, np.bool_) if is_copy is None else np.array(is_copy, np.bool_),
+        is_agreed=np.zeros(n, np.bool_),
+        is_copy=None if is_copy is None else np.array(is_copy, np.bool_),
         num_skipped=0,
     )
 

@@ -29,6 +29,8 @@ def test_what_the_data_cannot_say_is_null_and_never_nan() -> None:
     for name in ("accuracy_leak_free", "uar_leak_free", "macro_f1_leak_free", "auc"):
         assert told[name] is None
     assert told["n_leak_free"] == 0 and told["uar"] == 0.5
+    unknown = score("m", labelled([3, 3]), guesses([3, 0]), 0.0)
+    assert (unknown.n_leak_free, unknown.accuracy_leak_free) == (None, None), "the data don't say which are copies"
     assert told["per_class"]["sad"] == {"precision": None, "recall": None, "f1": None, "n": 0}
     assert told["confusion_normalised"][LABELS.index("sad")] == [None] * 7
 

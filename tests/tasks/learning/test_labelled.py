@@ -1,4 +1,4 @@
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,8 @@ from pictures import labelled, noise_picture, write_faces
 
 from moodreel.schemas.labels import LABELS
 from moodreel.tasks.learning.labelled import (
-    LabelledFaces,
+    OTHER_VOTE_COLUMNS,
+    VOTE_COLUMNS,
     decode_grey,
     labelled_by_votes,
     read_labelled_faces,
@@ -33,10 +34,11 @@ def test_fer2013s_own_csv_is_read_with_its_splits_and_copies(tmp_path: Path) -> 
     data = write_csv(tmp_path / "fer2013.csv")
     whole = read_labelled_faces(data)
     assert ([LABELS[i] for i in whole.labels], whole.num_skipped) == (["angry", "neutral", "happy"], 1)
-    assert whole.is_copy.tolist() == [False, False, True]
+    assert whole.is_copy is not None and whole.is_copy.tolist() == [True, False, True], "trained on, new, a copy"
     assert decode_grey(whole.images, 48)[1, 0, :3].tolist() == [1, 2, 3]
     assert read_labelled_faces(data, "train").labels.tolist() == [0]
     public = read_labelled_faces(data, "public_test")
+    assert public.is_copy is not None
     assert (public.labels.tolist(), public.is_copy.tolist()) == ([6, 3], [False, True])
     with pytest.raises(ValueError, match="no picture labelled with one of"):
         read_labelled_faces(data, "private_test")
@@ -104,23 +106,44 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
         read_labelled_faces(tmp_path / "a.parquet")
 
 
-def voted(labels: list[int], votes: list[dict[int, float]]) -> LabelledFaces:
-    table = np.zeros((len(votes), len(LABELS)), np.float32)
-    for row, shares in zip(table, votes, strict=True):
-        row[list(shares)] = list(shares.values())
-    return replace(labelled(labels, is_copy=[True] + [False] * (len(labels) - 1)), votes=table, num_skipped=1)
+def write_votes(path: Path, votes: Sequence[dict[str, int]]) -> Path:
+    """Faces labelled angry, the last one not among the seven, the first one a copy, with FER+'s columns."""
+    table = pq.read_table(write_faces(path, ["angry"] * (len(votes) - 1) + ["contempt"])).to_pydict()
+    columns = {name: [row.get(name, 0) for row in votes] for name in (*VOTE_COLUMNS, *OTHER_VOTE_COLUMNS)}
+    copies = [True] + [False] * (len(votes) - 1)
+    pq.write_table(pa.table({**table, **columns, "copy_in_train": copies}), path)
+    return path
 
 
-def test_the_taggers_can_be_taken_at_their_word() -> None:
-    faces = voted([2, 3, 4, 0], [{6: 0.6, 2: 0.4}, {3: 0.5, 6: 0.5}, {}, {4: 1.0}])
+def test_the_taggers_can_be_taken_at_their_word(tmp_path: Path) -> None:
+    votes = [
+        {"fp_neutral": 4, "fp_fear": 3, "fp_unknown": 3},
+        {"fp_happiness": 5, "fp_neutral": 5},  # nobody is ahead
+        {},
+        {"fp_sadness": 4, "fp_contempt": 5},  # ahead is an answer outside the seven
+        {"fp_sadness": 4, "fp_nf": 4, "fp_fear": 2},
+        {"fp_sadness": 10},
+        {"fp_happiness": 10},
+    ]
+    faces = read_labelled_faces(write_votes(tmp_path / "a.parquet", votes))
     judged = labelled_by_votes(faces)
-    assert (judged.labels.tolist(), judged.is_copy.tolist(), judged.num_skipped) == ([6, 4], [True, False], 3)
-    assert judged.images == [faces.images[0], faces.images[3]]
+    assert judged.is_copy is not None
+    assert (judged.labels.tolist(), judged.is_copy.tolist(), judged.num_skipped) == ([6, 4], [True, False], 5)
+    assert judged.images == [faces.images[0], faces.images[5]]
+    assert judged.votes[0].tolist() == pytest.approx([0, 0, 3 / 7, 0, 0, 0, 4 / 7])
 
 
 def test_without_votes_nobody_can_be_taken_at_his_word() -> None:
-    with pytest.raises(ValueError, match="no face has a label that most taggers gave; votes are columns fp_anger, "):
+    with pytest.raises(ValueError, match="no face has a commonest answer of taggers; votes are columns fp_anger, "):
         labelled_by_votes(labelled([0, 1]))
+
+
+def test_what_was_learnt_from_is_known_where_the_data_say_it(tmp_path: Path) -> None:
+    data = write_faces(tmp_path / "a.parquet", ["sad"] * 3, ["train", "public_test", "public_test"])
+    assert read_labelled_faces(data).is_copy is None
+    pq.write_table(pa.table({**pq.read_table(data).to_pydict(), "copy_in_train": [False, True, None]}), data)
+    told = read_labelled_faces(data).is_copy
+    assert told is not None and told.tolist() == [True, True, False]
 
 
 def test_learning_wants_all_seven() -> None:
@@ -132,5 +155,5 @@ def test_learning_wants_all_seven() -> None:
 @pytest.mark.needs_shared
 def test_the_copies_of_fer2013_are_counted(fer2013: Path) -> None:
     faces = read_labelled_faces(fer2013, "public_test")
-    assert (len(faces.images), int(faces.is_copy.sum())) == (3589, 280)
+    assert faces.is_copy is not None and (len(faces.images), int(faces.is_copy.sum())) == (3589, 280)
     assert np.bincount(faces.labels).min() == 56

@@ -32,7 +32,8 @@ def waves(config: TrainingConfig) -> FaceExamples:
         data = io.BytesIO()
         Image.fromarray((wave * 100 + 128).astype(np.uint8)).save(data, "PNG")
         images.append(data.getvalue())
-    return FaceExamples(LabelledFaces(images, labels, np.zeros((160, 7), np.float32), np.zeros(160, bool), 0), config)
+    faces = LabelledFaces(images, labels, np.zeros((160, 7), np.float32), np.zeros(160, bool), None, 0)
+    return FaceExamples(faces, config)
 
 
 def trained(out: Path, config: TrainingConfig, resume: bool = False, init: Path | None = None) -> dict[str, Tensor]:
