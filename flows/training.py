@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moodreel.flows import progress
-from moodreel.flows.training_facts import FACES, VOTES_ALONE, describe_run
+from moodreel.flows.training_facts import describe_faces, describe_run, tell_skipped
 from moodreel.flows.training_order import TrainingOrder
 from moodreel.flows.training_record import RecordedRun
 from moodreel.flows.voice_training import read_voices, train_voice
@@ -17,7 +17,7 @@ from moodreel.tasks.learning.deep_examples import read_examples
 from moodreel.tasks.learning.denoising import denoising_table
 from moodreel.tasks.learning.evaluate import Scores, score
 from moodreel.tasks.learning.examples import Examples
-from moodreel.tasks.learning.export import export_model
+from moodreel.tasks.learning.export import write_manifest, write_weights
 from moodreel.tasks.learning.identity import digest_faces, identify_run
 from moodreel.tasks.learning.labelled import (
     LabelledFaces,
@@ -33,7 +33,8 @@ from moodreel.tasks.learning.train import EpochMetrics, Trained, predict
 def run_training(order: TrainingOrder) -> None:
     """Train on the split `train`, measure on `public_test`, and write weights and manifest to the run's folder.
 
-    A network that learns the taggers' votes alone is measured by them too, and its temperature fitted to them.
+    The figures are those of the weights as they ship. A network that learns the taggers' votes alone is measured by
+    them too, and its temperature fitted to them.
 
     Raises:
         ValueError: no recipe has that name, a change does not fit it, or the data can't be used.
@@ -45,23 +46,29 @@ def run_training(order: TrainingOrder) -> None:
         return
     train, held_out = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
     refuse_missing_classes(train.labels, data)
+    tell_skipped(train.num_skipped, "training pictures", data)
+    tell_skipped(held_out.num_skipped, "pictures to measure on", data)
     if config.is_by_votes:
         held_out = labelled_by_votes(held_out)
     if order.init is not None:
         load_weights(order.init)  # what is no weights is refused before anything is written
-    identity = identify_run(out, config, digest_faces(train, held_out), order.resume)
+    identity = identify_run(out, config, digest_faces(train, held_out), order.resume, order.init)
     learning, validation = (_read(order.model, faces, config, out) for faces in (train, held_out))
 
     def export(trained: Trained) -> Manifest:
+        write_weights(trained.network, order.model, out)
         probabilities = predict(trained.network, validation, config)
         scores = score(order.model, held_out, probabilities, 0.0)
-        facts = _facts(order, scores, calibrate(probabilities, held_out.labels), trained.history)
+        facts = {
+            **describe_faces(train, data.name, config, order.init),
+            **_facts(order, scores, calibrate(probabilities, held_out.labels), trained.history),
+        }
         if config.deep:
             facts["measured_with"] = facts["training"][-1].command  # `evaluate` takes frame classifiers
         elif config.adversarial:
             clean = validation.plain(slice(None))[:, :1]
             facts["denoising"] = denoising_table(trained.network, clean, config.adversarial.noise_sigmas)
-        return export_model(trained.network, config, order.model, out, **facts)
+        return write_manifest(trained.network, config, order.model, out, **facts)
 
     manifest = RecordedRun(order, identity).train(learning, validation, export)
     accuracy = manifest.metrics[f"{_measured_on(config)}_accuracy"]
@@ -114,11 +121,8 @@ def _facts(
         "ece_uncalibrated": calibration.ece_uncalibrated,
     }
     runs, judged = describe_run(order, history), _measured_on(order.config)
-    is_by_votes = order.config.is_by_votes
-    how = " --by-votes" if is_by_votes else ""
+    how = " --by-votes" if order.config.is_by_votes else ""
     return {
-        **FACES,
-        "trained_on": VOTES_ALONE if is_by_votes else FACES["trained_on"],
         "version": str(len(runs)),
         "temperature": round(calibration.temperature, 4),
         "metrics": {f"{judged}_{name}": round(value, 4) for name, value in metrics.items() if value is not None},

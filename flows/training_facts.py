@@ -2,20 +2,27 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from moodreel.flows.training_order import TrainingOrder
-from moodreel.models.registry import REGISTERED, read_manifest
-from moodreel.schemas.manifest import TrainingRun
+from moodreel.models.registry import read_manifest, registered
+from moodreel.schemas.labels import LABELS, NUM_LABELS
+from moodreel.schemas.manifest import Manifest, TrainingRun
+from moodreel.schemas.training import SoundFeatures, TrainingConfig
+from moodreel.tasks.learning.labelled import LabelledFaces
 from moodreel.tasks.learning.train import EpochMetrics
 
-FACES: Final[dict[str, Any]] = {  # of whatever learnt from FER2013
+# pictures of each label in the training split of FER2013, by which it is known in every format
+_FER2013_TRAIN: Final = (3995, 436, 4097, 7215, 4830, 3171, 4965)
+_FER2013: Final[dict[str, Any]] = {
     "licence": "research use: the pictures of FER2013 belong to their photographers",
-    "trained_on": "FER2013 train, FER+ votes as soft labels",
     "known_failings": (
         "Small, turned or covered faces: it sees 48 px of grey, and the faces of FER2013 mostly look at the camera.",
         "Acted and real expressions look alike to it: the pictures were found by searching the web for emotion words.",
@@ -23,12 +30,12 @@ FACES: Final[dict[str, Any]] = {  # of whatever learnt from FER2013
         "How well it does on different ages, skin colours and sexes is not measured: FER2013 does not name them.",
     ),
 }
-VOTES_ALONE: Final = "FER2013 train, FER+ votes in place of its labels"
-VOICES: Final[dict[str, Any]] = {  # of whatever learnt from EmoDB and RAVDESS
-    "licence": (
-        "research only, not for commercial use: its features come from openSMILE, whose licence says so, and RAVDESS, "
-        "which it learnt from, is CC BY-NC-SA 4.0"
-    ),
+_UNMEASURED: Final = "How well it does on different ages, origins and sexes is not measured."
+_CORPORA: Final = ["emodb_2s", "ravdess_speech"]  # the files of EmoDB and RAVDESS
+_NOT_FOR_SALE: Final = "research only, not for commercial use"
+_BY_OPENSMILE: Final = "its features come from openSMILE, whose licence says so"
+_BY_RAVDESS: Final = "RAVDESS, which it learnt from, is CC BY-NC-SA 4.0"
+_ACTED: Final[dict[str, Any]] = {
     "trained_on": "EmoDB (German) and RAVDESS speech (North American English), both acted",
     "known_failings": (
         "Acted emotion in two languages, recorded in studios: unacted speech, other languages and noisy rooms are not "
@@ -39,6 +46,52 @@ VOICES: Final[dict[str, Any]] = {  # of whatever learnt from EmoDB and RAVDESS
 }
 
 
+def describe_faces(train: LabelledFaces, data: str, config: TrainingConfig, init: Path | None = None) -> dict[str, Any]:
+    """Return licence, trained_on and known_failings of a network.
+
+    Args:
+        train: what it learnt from.
+        data: the name of the file or folder with that.
+        config: its recipe.
+        init: weights that it began with; a registered model's licence goes on with them.
+    """
+    is_fer2013 = np.bincount(train.labels, minlength=NUM_LABELS).tolist() == list(_FER2013_TRAIN)
+    has_votes = config.vote_share > 0 and bool(train.votes.any())
+    votes = "in place of its labels" if config.is_by_votes else "as soft labels"
+    trained_on = f"{'FER2013' if is_fer2013 else data} train{f', FER+ votes {votes}' if has_votes else ''}"
+    if is_fer2013:
+        facts = {**_FER2013, "trained_on": trained_on}
+    else:
+        failings = (f"Small, turned or covered faces: it sees {config.source_px} px of grey.", _UNMEASURED)
+        facts = {"licence": _licence_of(data), "trained_on": trained_on, "known_failings": failings}
+    for model in _models_of(init):
+        if model.licence != facts["licence"]:
+            facts["licence"] += f"; of the weights of {model.name}, with which it began: {model.licence}"
+    return facts
+
+
+def describe_clips(corpora: NDArray[np.str_], config: TrainingConfig) -> dict[str, Any]:
+    """Return licence, trained_on and known_failings of a network that learnt from clips of these (n,) corpora."""
+    names, is_opensmile = sorted(set(corpora.tolist())), isinstance(config.sound, SoundFeatures)
+    if names == _CORPORA:
+        why = f"{_BY_OPENSMILE}, and {_BY_RAVDESS}" if is_opensmile else _BY_RAVDESS
+        return {**_ACTED, "licence": f"{_NOT_FOR_SALE}: {why}"}
+    told = ", ".join(names)
+    failings = ("Voices, languages and rooms unlike those that it learnt from.", _UNMEASURED)
+    licence = f"{_NOT_FOR_SALE}: {_BY_OPENSMILE}; beside it {_licence_of(told)}" if is_opensmile else _licence_of(told)
+    return {"licence": licence, "trained_on": told, "known_failings": failings}
+
+
+def _licence_of(data: str) -> str:
+    return f"that of {data}, which it learnt from"
+
+
+def tell_skipped(num_skipped: int, what: str, data: Path) -> None:
+    """Say on standard error how many examples are left out, if there are any: a misspelt label must not go unseen."""
+    if num_skipped:
+        print(f"{data}: {num_skipped} {what} left out, their label is none of {', '.join(LABELS)}", file=sys.stderr)
+
+
 def describe_run(order: TrainingOrder, history: Sequence[EpochMetrics]) -> tuple[TrainingRun, ...]:
     """Return the runs behind weights, this one last; those before are known if they start from a registered model's."""
     this = TrainingRun(
@@ -47,9 +100,12 @@ def describe_run(order: TrainingOrder, history: Sequence[EpochMetrics]) -> tuple
         hours=round(sum(epoch.seconds for epoch in history) / 3600, 2),
         machine=torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores",
     )
-    return (*(_earlier_runs(order.init) if order.init else ()), this)
+    return (*(run for model in _models_of(order.init) for run in model.training), this)
 
 
-def _earlier_runs(init: Path) -> list[TrainingRun]:
-    digest = hashlib.sha256(init.read_bytes()).hexdigest()
-    return [run for name in REGISTERED if (known := read_manifest(name)).sha256 == digest for run in known.training]
+def _models_of(weights: Path | None) -> list[Manifest]:
+    """Return the registered models that have these weights: one, or none."""
+    if weights is None:
+        return []
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return [model for name in registered() if (model := read_manifest(name)).sha256 == digest]

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from moodreel.models.own import MODEL_NAME
-from moodreel.schemas.training import TrainingConfig
+from moodreel.schemas.training import BEST, TrainingConfig
 from moodreel.tasks.learning.recipes import RECIPES
 
 
@@ -42,10 +42,15 @@ class TrainingOrder:
         """Refuse what no training can come of, before PyTorch takes its seconds to load.
 
         Raises:
-            ValueError: the name has other characters than those of models, or what `config` raises.
+            ValueError: the name has other characters than those of models or is a run's own, `out` is a file, or what
+                `config` raises.
         """
         if not MODEL_NAME.fullmatch(self.model):
             raise ValueError(f"--name {self.model}: only letters, digits and . _ - are possible")
+        if f"{self.model}.safetensors" == BEST:
+            raise ValueError(f"--name {self.model}: a run keeps its best epoch in {BEST}; choose another name")
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"{self.out} is a file: name a folder for the run with --out")
         _ = self.config
 
     @property

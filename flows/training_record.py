@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
+from typing import Final
+
+from filelock import FileLock, Timeout
 
 from moodreel.flows import progress
 from moodreel.flows.training_order import TrainingOrder
@@ -16,12 +19,15 @@ from moodreel.tasks.learning.train import EpochMetrics, Trained, train_classifie
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.trainings import finish_training, record_epochs, start_training
 
+LOCK: Final = "run.lock"  # in the run's folder: held while a process trains there
+
 
 class TrainingRecord:
     """Opened by the first step, so that a mistake found before it leaves nothing behind; closed whatever happens."""
 
     def __init__(self, warehouse: Path, out: Path, identity: RunIdentity, facts: Mapping[str, object]) -> None:
         self._warehouse, self._out, self._identity, self._facts = warehouse, out, identity, facts
+        self._lock = FileLock(out / LOCK, timeout=0)
         self._lake: Lake | None = None
         self._is_finished = False
 
@@ -35,15 +41,21 @@ class TrainingRecord:
             if not self._is_finished:
                 finish_training(self._lake, self._identity.training_id, "failed")
             self._lake.close()
+        self._lock.release()
 
     def begin(self) -> Lake:
-        """Write the run's identity and its row, once.
+        """Take the run's folder for this process, and write the run's identity and its row, once.
 
         Raises:
-            ValueError: the warehouse can't be used.
+            ValueError: the warehouse can't be used, or another process trains in the folder.
         """
         if self._lake is None:
             lake = Lake(self._warehouse)
+            try:
+                self._lock.acquire()
+            except Timeout as error:
+                lake.close()
+                raise ValueError(f"{self._out}: another training is at work there; name another --out") from error
             write_identity(self._out, self._identity)
             start_training(lake, self._identity.training_id, self._facts)
             self._lake = lake

@@ -15,10 +15,9 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from moodreel.flows import progress
-from moodreel.flows.training_facts import VOICES, describe_run
+from moodreel.flows.training_facts import describe_clips, describe_run, tell_skipped
 from moodreel.flows.training_order import TrainingOrder
 from moodreel.flows.training_record import RecordedRun
-from moodreel.models.packing import load_weights
 from moodreel.schemas.config import SoundConfig
 from moodreel.schemas.labels import NUM_LABELS
 from moodreel.schemas.manifest import Manifest, MfccInput, SoundInput
@@ -35,7 +34,7 @@ from moodreel.tasks.learning.clip_examples import (
 )
 from moodreel.tasks.learning.clips import LabelledClips, digest_clips, read_labelled_clips
 from moodreel.tasks.learning.examples import Examples, VectorExamples
-from moodreel.tasks.learning.export import export_model
+from moodreel.tasks.learning.export import write_manifest, write_weights
 from moodreel.tasks.learning.folds import Fold, VoiceScores, cross_validate, score_corpora, speaker_folds
 from moodreel.tasks.learning.identity import identify_run
 from moodreel.tasks.learning.labelled import refuse_missing_classes
@@ -50,14 +49,17 @@ def train_voice(order: TrainingOrder) -> None:
     """Cross-validate a voice recipe, train it on all speakers, and write weights and manifest to the run's folder.
 
     Raises:
-        ValueError: the data can't be used.
+        ValueError: the data can't be used, or there are weights to start from.
         FloatingPointError: a run diverged; its folder keeps its last whole epoch.
     """
     config, data, out, model = order.config, order.data, order.out, order.model
+    if order.init is not None:
+        raise ValueError(
+            f"{model} is measured on speakers never heard, whom the weights of --init may know: leave it out"
+        )
     clips = read_labelled_clips(data)
     refuse_missing_classes(clips.labels, data, "clip")
-    if order.init is not None:
-        load_weights(order.init)
+    tell_skipped(clips.num_skipped, "clips", data)
     identity = identify_run(out, config, digest_clips(clips), order.resume)
     rows, everyone = _rows(model, clips, config, out), np.arange(len(clips.labels))
     of_clips, of_rows = judge_folds(model, config, clips, speaker_folds(clips), rows, out)
@@ -66,13 +68,15 @@ def train_voice(order: TrainingOrder) -> None:
     def export(trained: Trained) -> Manifest:
         heard = rows.is_heard[rows.copies == 0]
         facts = _facts(clips, score_corpora(clips, of_clips), of_rows[heard], plain.labels[heard])
+        facts |= describe_clips(clips.corpora, config)
         facts["input"] = _describe_input(config, len(learning.labels))
         # `evaluate` knows the recipe and not its changes; training measures by the same folds
         by_recipe = f"moodreel evaluate {order.recipe} --folds speaker --data {data.name}"
         facts["measured_with"] = order.command if order.changes else by_recipe
         facts["training"] = describe_run(order, trained.history)
         facts["version"] = str(len(facts["training"]))
-        return export_model(trained.network, config, model, out, **facts)
+        write_weights(trained.network, model, out)
+        return write_manifest(trained.network, config, model, out, **facts)
 
     manifest = RecordedRun(order, identity).train(learning, plain, export)
     print(f"{manifest.model_id}: UAR {manifest.metrics['uar']:.4f}; {out}/{model}.toml", file=sys.stderr)
@@ -207,7 +211,6 @@ def _facts(
         "windows_ece_uncalibrated": calibration.ece_uncalibrated,
     }
     return {
-        **VOICES,
         "temperature": round(calibration.temperature, 4),
         "metrics": {name: round(value, 4) for name, value in metrics.items()},
         "speakers": sorted(set(clips.speakers.tolist())),

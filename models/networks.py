@@ -43,10 +43,21 @@ class Pretrainable(Protocol):
         ...
 
 
+@runtime_checkable
+class Described(Protocol):
+    """A network whose name leaves open how wide it is."""
+
+    @property
+    def structure(self) -> str:
+        """Its widths, in a sentence for its card."""
+        ...
+
+
 def build_network(name: str, drop_rate: float = 0.0, *, debug: bool = False) -> nn.Module:
     """Build an untrained network: (n, 3, h, w) float32 pixels in -1..1 to (n, 7) float32 logits; n = 0 is allowed.
 
-    `gan-sgdma-deep` takes (n, 3072) float32 vectors instead.
+    `gan-sgdma-deep` takes (n, 3072) float32 vectors instead, `gan-sgdma-voice` (n, 1582), and `ser-cnn` (n, 13, t)
+    MFCCs of t moments.
 
     Args:
         name: one of NETWORKS.

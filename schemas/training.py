@@ -1,6 +1,6 @@
 """A training run as one frozen value."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +10,7 @@ Rate = Annotated[float, Gt(0.0)]
 Count = Annotated[int, Ge(1)]
 Precision = Literal["bf16", "fp32"]
 OptimizerName = Literal["sgd-momentum", "sgd", "adagrad", "rmsprop", "adam"]
+BEST: Final = "best.safetensors"  # in a run's folder: the kept epoch's weights, not yet rounded to ship
 
 
 class _Frozen(BaseModel):
@@ -39,7 +40,7 @@ class Steps(_Frozen):
 
 
 class Plateau(_Frozen):
-    """A rate that is multiplied by the factor whenever the accuracy has not risen for `patience_epochs`."""
+    """A rate that is multiplied by the factor once the accuracy has not risen for more than `patience_epochs`."""
 
     kind: Literal["plateau"] = "plateau"
     rate: Rate
@@ -165,4 +166,8 @@ class TrainingConfig(_Frozen):
             raise ValueError("distillation needs pictures, which deep features replace: leave one of them out")
         if self.sound and (self.deep or self.distillation):
             raise ValueError("deep and distillation belong to faces, sound to speech: leave one of them out")
+        if isinstance(self.sound, Mfccs) and self.class_balance == "weights":
+            raise ValueError(
+                "a network of MFCCs tells sexes apart too, so class_balance can be sampling but not weights"
+            )
         return self

@@ -59,6 +59,7 @@ class Denoiser(nn.Module):
         connect: Connect = convolve,
     ) -> None:
         super().__init__()
+        self.plan = low_level, num_layers, growth
         self.low_level = connect(num_values, low_level, 3)
         added = num_layers * growth
         self.blocks = nn.ModuleList(
@@ -89,6 +90,7 @@ class Critic(nn.Module):
 
     def __init__(self, widths: Sequence[int] = _WIDTHS, dense: int = _DENSE, drop_rate: float = 0.0) -> None:
         super().__init__()
+        self.plan = tuple(widths), dense
         layers: list[nn.Module] = []
         channels = 1
         for i, width in enumerate(widths):
@@ -121,7 +123,7 @@ class Critic(nn.Module):
 class GanSgdma(nn.Module):
     """Denoise, then classify: (n, 3, h, w) grey pixels in -1..1, the same in all channels, to (n, 7) logits."""
 
-    def __init__(self, denoiser: nn.Module, critic: nn.Module) -> None:
+    def __init__(self, denoiser: Denoiser, critic: Critic) -> None:
         super().__init__()
         self.denoiser, self.critic = denoiser, critic
 
@@ -129,6 +131,17 @@ class GanSgdma(nn.Module):
         """Classify the denoised pictures."""
         logits: Tensor = self.critic(self.denoiser(self.examples(pixels)))[1]
         return logits
+
+    @property
+    def structure(self) -> str:
+        """See `Described`: the widths, which the paper leaves open."""
+        low_level, num_layers, growth = self.denoiser.plan
+        widths, dense = self.critic.plan
+        return (
+            f"The denoiser has {low_level} channels and {_NUM_BLOCKS} dense blocks of {num_layers} layers that add "
+            f"{growth} channels each; the critic's convolutions have {', '.join(map(str, widths[:-1]))} and "
+            f"{widths[-1]} filters with standardised kernels, its first dense layer {dense} outputs."
+        )
 
     @staticmethod
     def examples(pixels: Tensor) -> Tensor:

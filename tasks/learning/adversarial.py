@@ -6,7 +6,7 @@ weight (-E[D(G(noisy))]) + the mean squared error. It knows nothing of pictures:
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from moodreel.tasks.learning.objective import ClassLoss
 from moodreel.tasks.learning.optimizers import build_optimizer, descend
 
 
+@runtime_checkable
 class AdversarialNetwork(Protocol):
     """What can be trained so: `critic` gives (scores (n,), logits (n, 7)) of examples, `denoiser` examples."""
 

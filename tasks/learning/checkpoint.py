@@ -9,10 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from moodreel.schemas.training import TrainingConfig
+from moodreel.schemas.training import BEST, TrainingConfig
 
 CHECKPOINT = "checkpoint.pt"
-BEST = "best.safetensors"
 
 
 def save_checkpoint(folder: Path, config: TrainingConfig, state: dict[str, Any]) -> None:

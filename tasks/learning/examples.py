@@ -16,7 +16,7 @@ from moodreel.tasks.learning.labelled import LabelledFaces, decode_grey
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`inputs` (n, ...) float32 as the network takes them, `targets` (n, 7) float32 that sum to 1."""
+    """`inputs` (n, ...) float32 as the network takes them, `targets` (n, number of its outputs) that sum to 1."""
 
     inputs: Tensor
     targets: Tensor

@@ -1,5 +1,6 @@
-"""Which training run a folder holds: an id that stays when the run is resumed, and what the run learns from."""
+"""Which training run a folder holds: an id that stays when the run is resumed, what it learns from, where it begins."""
 
+import hashlib
 import uuid
 from pathlib import Path
 
@@ -21,20 +22,28 @@ class RunIdentity(BaseModel):
     training_id: str
     config: TrainingConfig
     data_id: str
+    init_id: str | None = None  # SHA-256 of the weights that it began with; None: with random ones
 
 
-def identify_run(folder: Path, config: TrainingConfig, data_id: str, resume: bool) -> RunIdentity:
+def identify_run(
+    folder: Path, config: TrainingConfig, data_id: str, resume: bool, init: Path | None = None
+) -> RunIdentity:
     """Say which run goes on in a folder, a new one if it holds none that could; nothing is written.
 
     Raises:
-        ValueError: the folder holds a run and `resume` is off, or one of another recipe or on other data.
+        ValueError: the folder holds a run and `resume` is off, or one of another recipe, on other data or with
+            another `init`.
     """
     refuse_to_overwrite(folder, resume)
-    path, fresh = folder / IDENTITY, RunIdentity(training_id=uuid.uuid4().hex, config=config, data_id=data_id)
+    init_id = None if init is None else hashlib.sha256(init.read_bytes()).hexdigest()
+    fresh = RunIdentity(training_id=uuid.uuid4().hex, config=config, data_id=data_id, init_id=init_id)
+    path = folder / IDENTITY
     if not resume or not path.exists():
         return fresh
     known = RunIdentity.model_validate_json(path.read_text(encoding="utf-8"))
     if (known.config, known.data_id) == (config, data_id):
+        if known.init_id != init_id:  # even before its first epoch: it would begin anew, and with other weights
+            raise ValueError(f"{folder} holds a run with another --init or none: give it as then, or another --out")
         return known
     # a run killed in its first epoch has no checkpoint: nothing of it can be mixed with another's
     if not (folder / CHECKPOINT).exists():

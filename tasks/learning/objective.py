@@ -49,7 +49,7 @@ class ClassLoss:
         return self._teachers(inputs) if self._teachers else None
 
     def __call__(self, logits: Tensor, targets: Tensor, taught: Tensor | None) -> Tensor:
-        """Return the mean loss of (n, 7) logits; the targets' classes weigh what the class weights say."""
+        """Return the mean loss of (n, outputs) logits; the targets' classes weigh what the class weights say."""
         losses = -(targets * logits.float().log_softmax(1)).sum(1)
         if self._weights is None:
             loss = losses.mean()

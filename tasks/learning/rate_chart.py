@@ -1,7 +1,6 @@
 """What a rate search leaves in the run folder: its numbers and its picture."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 import altair as alt
 import numpy as np
 
+from moodreel.tasks.learning.checkpoint import write_whole
 from moodreel.tasks.learning.rate_finder import RateSearch
 
 NUMBERS: Final = "rate_finder.json"
@@ -26,12 +26,9 @@ def write_rate_search(search: RateSearch, title: str, out: Path) -> None:
         out: a folder, made if need be.
     """
     out.mkdir(parents=True, exist_ok=True)
-    temporary = out / f"{NUMBERS}.tmp"
-    temporary.write_text(json.dumps(asdict(search)), encoding="utf-8")
-    os.replace(temporary, out / NUMBERS)
-    temporary = out / f"{PICTURE}.tmp"
-    draw_rate_search(search, title).save(temporary, format="png", ppi=_PIXELS_PER_INCH)
-    os.replace(temporary, out / PICTURE)
+    chart = draw_rate_search(search, title)
+    write_whole(out / NUMBERS, lambda path: path.write_text(json.dumps(asdict(search)), encoding="utf-8"))
+    write_whole(out / PICTURE, lambda path: chart.save(path, format="png", ppi=_PIXELS_PER_INCH))
 
 
 def draw_rate_search(search: RateSearch, title: str) -> alt.LayerChart:

@@ -6,12 +6,13 @@ from torch import Tensor
 
 from moodreel.models.inference import load_network
 from moodreel.models.registry import read_manifest
+from moodreel.schemas.manifest import ImageInput
 from moodreel.schemas.training import Distillation
 from moodreel.tasks.learning.machine import autocast
 
 
 class Teachers:
-    """Frozen networks, each given the batch at its own size.
+    """Frozen networks, each given the batch as its manifest wants pictures.
 
     Raises:
         ValueError: a teacher is not registered, or its weights are not those of its manifest.
@@ -23,15 +24,20 @@ class Teachers:
         for name in distillation.teachers:
             manifest = read_manifest(name)
             network = load_network(manifest).to(device).to(memory_format=torch.channels_last)
-            self._teachers.append((network, manifest.image_input().side_px, manifest.output_order()))
+            self._teachers.append((network, manifest.image_input(), manifest.output_order()))
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return (n, 7) probabilities at the recipe's temperature for (n, 3, s, s) pixels in -1..1."""
         total = torch.zeros(len(inputs), 1, device=self._device)
         with torch.no_grad(), autocast("bf16", self._device):
-            for network, side_px, order in self._teachers:
-                images = inputs
-                if side_px != inputs.shape[-1]:
-                    images = F.interpolate(inputs, (side_px, side_px), mode="bilinear", antialias=True)
-                total = total + network(images).float().log_softmax(1)[:, order]
+            for network, wanted, order in self._teachers:
+                total = total + network(_prepare(inputs, wanted)).float().log_softmax(1)[:, order]
         return (total / (len(self._teachers) * self._heat)).softmax(1)
+
+
+def _prepare(inputs: Tensor, wanted: ImageInput) -> Tensor:
+    """Reduce and enlarge (n, 3, s, s) pixels of -1..1, and bring them to the network's range."""
+    for side_px in (wanted.source_px, wanted.side_px):
+        if side_px != inputs.shape[-1]:
+            inputs = F.interpolate(inputs, (side_px, side_px), mode="bilinear", antialias=True)
+    return ((inputs + 1) / 2 - wanted.mean) / wanted.std

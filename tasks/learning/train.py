@@ -19,7 +19,7 @@ from torch import nn
 
 from moodreel.models.networks import build_network
 from moodreel.schemas.training import TrainingConfig
-from moodreel.tasks.learning.adversarial import AdversarialObjective
+from moodreel.tasks.learning.adversarial import AdversarialNetwork, AdversarialObjective
 from moodreel.tasks.learning.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint, write_whole
 from moodreel.tasks.learning.examples import Examples, class_weights, epoch_order
 from moodreel.tasks.learning.initial import load_initial_weights
@@ -76,7 +76,7 @@ def train_classifier(
 
     Raises:
         ValueError: `out` holds another recipe's run, or a run already and `resume` is off; there are fewer examples
-            than a batch holds; the recipe freezes layers without `init`.
+            than a batch holds; the recipe freezes layers without `init`, or its network can't learn such examples so.
         FloatingPointError: the run diverged.
     """
     steps_per_epoch = len(train.labels) // config.batch_size
@@ -130,10 +130,15 @@ def train_classifier(
 
 
 def build_objective(config: TrainingConfig, train: Examples, init: Path | None) -> Objective:
-    """Build the network that a recipe names, its start weights, and what it learns by."""
+    """Build the network that a recipe names, its start weights, and what it learns by.
+
+    Raises:
+        ValueError: the network takes no such examples, or has no denoiser and critic where the recipe wants them.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
     network = build_network(config.network, config.drop_rate, debug=config.is_debug)
+    _refuse_misfit(network, config, train)
     if init is not None:
         load_initial_weights(network, init)
     weights = class_weights(train.labels) if config.class_balance == "weights" else None
@@ -141,6 +146,19 @@ def build_objective(config: TrainingConfig, train: Examples, init: Path | None) 
     if config.adversarial:
         return AdversarialObjective(network, config, config.adversarial, class_loss, device)
     return LabelObjective(network, config, class_loss, device)
+
+
+def _refuse_misfit(network: nn.Module, config: TrainingConfig, examples: Examples) -> None:
+    if config.adversarial and not isinstance(network, AdversarialNetwork):
+        raise ValueError(f"{config.network} has no denoiser and no critic: leave adversarial out")
+    try:
+        with torch.inference_mode():
+            network.eval()(examples.plain(slice(0, 1)))
+        network.train()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{config.network} can't take what this recipe gives it: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def predict(network: nn.Module, examples: Examples, config: TrainingConfig) -> NDArray[np.float32]:

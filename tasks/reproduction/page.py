@@ -1,12 +1,13 @@
 """What a reproduction leaves in its folder beside the runs: files written whole, the page with its charts inside it."""
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Final
 
+from moodreel.tasks.learning.checkpoint import write_whole
 from moodreel.tasks.reproduction.text import TextTable
 
 PAGE: Final = "index.html"
@@ -31,9 +32,11 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        temporary = folder / f"{name}.tmp"
-        temporary.write_bytes(content)
-        os.replace(temporary, folder / name)
+        write_whole(folder / name, partial(_fill, content))
+
+
+def _fill(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def as_page(title: str, told: Sequence[str], tables: Sequence[tuple[TextTable, bytes | None]]) -> str:

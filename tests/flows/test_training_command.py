@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,25 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from commands import MOODREEL
+from filelock import FileLock
 from stripes import write_stripes
 
 from moodreel.flows.cli import EXIT_FAILED, EXIT_USAGE, _guarded, app
 from moodreel.flows.training import run_training
-from moodreel.flows.training_facts import VOTES_ALONE
 from moodreel.flows.training_order import TrainingOrder
+from moodreel.flows.training_record import LOCK
+from moodreel.models.networks import build_network
+from moodreel.models.packing import load_weights
 from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import Manifest
-from moodreel.schemas.training import Cosine, Steps, TrainingConfig
-from moodreel.tasks.learning.checkpoint import CHECKPOINT
+from moodreel.schemas.training import BEST, Cosine, Steps, TrainingConfig
+from moodreel.tasks.learning.calibration import calibrate
+from moodreel.tasks.learning.checkpoint import CHECKPOINT, load_best
+from moodreel.tasks.learning.examples import FaceExamples
 from moodreel.tasks.learning.identity import IDENTITY
-from moodreel.tasks.learning.labelled import VOTE_COLUMNS
+from moodreel.tasks.learning.labelled import VOTE_COLUMNS, read_labelled_faces
 from moodreel.tasks.learning.recipes import RECIPES, debug
-from moodreel.tasks.learning.train import METRICS
+from moodreel.tasks.learning.train import METRICS, predict
 from moodreel.warehouse.ask import ask
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -152,7 +157,7 @@ def test_a_diverging_run_is_one_line_and_keeps_its_last_whole_epoch(
     [epoch, last] = run.err.splitlines()
     assert epoch.startswith("epoch 1/3")
     assert "tried diverged" in last and "--find-rate" in last and "run keeps" in last
-    assert {path.name for path in out.iterdir()} == {IDENTITY, CHECKPOINT, METRICS, "best.safetensors"}
+    assert {path.name for path in out.iterdir()} == {IDENTITY, CHECKPOINT, METRICS, BEST, LOCK}
     assert len((out / METRICS).read_text().splitlines()) == 1
     assert rows(warehouse, "SELECT state, model_id FROM trainings") == [{"state": "failed", "model_id": None}]
 
@@ -176,6 +181,59 @@ def test_init_is_kept_in_the_row(tmp_path: Path, data: Path, recipe: Any) -> Non
     run_training(TrainingOrder("tried", data, tmp_path / "b", tmp_path / "w", init=init))
     found = rows(tmp_path / "w", "SELECT init FROM trainings ORDER BY started_at")
     assert [row["init"] for row in found] == [None, str(init)]
+
+
+def test_a_run_goes_on_from_its_own_start_weights_alone(tmp_path: Path, data: Path, recipe: Any) -> None:
+    recipe(num_epochs=1)
+    for name, seed in (("a", 0), ("b", 1)):
+        recipe(num_epochs=1, seed=seed)
+        run_training(TrainingOrder("tried", data, tmp_path / name, tmp_path / "w"))
+    first, other = tmp_path / "a" / "tried.safetensors", tmp_path / "b" / "tried.safetensors"
+    run = TrainingOrder("tried", data, tmp_path / "c", tmp_path / "w", init=first)
+    run_training(run)
+    for init in (None, other):
+        with pytest.raises(ValueError, match="c holds a run with another --init or none"):
+            run_training(replace(run, init=init, resume=True))
+    (tmp_path / "c" / CHECKPOINT).unlink()  # killed in its first epoch: random weights would take the given ones' place
+    with pytest.raises(ValueError, match="another --init"):
+        run_training(replace(run, init=None, resume=True))
+    run_training(replace(run, resume=True))
+    assert [row["init"] for row in rows(tmp_path / "w", "FROM trainings WHERE init IS NOT NULL")] == [str(first)]
+
+
+def test_two_trainings_never_share_a_folder(tmp_path: Path, data: Path, moodreel: Any) -> None:
+    (tmp_path / "r").mkdir()
+    with FileLock(tmp_path / "r" / LOCK):
+        run = moodreel("train", "debug", "--data", str(data), "--out", "r")
+    assert run.code == EXIT_USAGE and "r: another training is at work there" in run.err
+    assert {path.name for path in (tmp_path / "r").iterdir()} <= {LOCK}
+    assert rows(tmp_path / "warehouse-data", "FROM trainings") == []
+
+
+def test_what_a_training_leaves_out_is_told(tmp_path: Path, data: Path, moodreel: Any) -> None:
+    table = pq.read_table(data).to_pydict()
+    table["label_name"] = [name.upper() if number < 3 else name for number, name in enumerate(table["label_name"])]
+    pq.write_table(pa.table(table), tmp_path / "shouted.parquet")
+    run = moodreel("train", "debug", "--data", "shouted.parquet", "--set", "num_epochs=1")
+    assert run.code == 0, run.err
+    assert "shouted.parquet: 2 training pictures left out, their label is none of angry, disgust" in run.err
+    assert "shouted.parquet: 1 pictures to measure on left out" in run.err
+
+
+def test_the_figures_of_a_manifest_are_those_of_the_weights_as_they_ship(
+    tmp_path: Path, data: Path, moodreel: Any
+) -> None:
+    assert moodreel("train", "debug", "--data", str(data), "--out", "r").code == 0
+    manifest = Manifest.model_validate(tomllib.loads((tmp_path / "r" / "debug.toml").read_text()))
+    network = build_network(manifest.network)
+    network.load_state_dict(load_weights(tmp_path / "r" / manifest.weights))
+    faces, config = read_labelled_faces(data, "public_test"), debug()
+    probabilities = predict(network, FaceExamples(faces, config), config)
+    calibration = calibrate(probabilities, faces.labels)
+    assert manifest.temperature == round(calibration.temperature, 4)
+    assert manifest.metrics["public_test_ece"] == round(calibration.ece, 4)
+    kept = load_best(tmp_path / "r")
+    assert not all(torch.equal(tensor, kept[name]) for name, tensor in network.state_dict().items()), "not rounded"
 
 
 def test_settings_and_name_of_a_training_can_differ_from_the_recipes(tmp_path: Path, data: Path, moodreel: Any) -> None:
@@ -202,7 +260,8 @@ def test_what_learns_votes_alone_is_measured_by_them(tmp_path: Path, data: Path,
     assert run.code == 0, run.err
     manifest = Manifest.model_validate(tomllib.loads((tmp_path / "runs" / "debug" / "debug.toml").read_text()))
     assert manifest.measured_with.endswith(" --split public_test --by-votes")
-    assert manifest.trained_on == VOTES_ALONE
+    assert manifest.trained_on == "voted.parquet train, FER+ votes in place of its labels"
+    assert manifest.licence == "that of voted.parquet, which it learnt from"
     assert manifest.metrics["public_test_by_votes_accuracy"] > 0.3, "not one label is what was voted"
 
 
@@ -211,10 +270,14 @@ def test_what_learns_votes_alone_is_measured_by_them(tmp_path: Path, data: Path,
     [
         (("--set", "sed=1"), "--set: sed: Extra inputs are not permitted"),
         (("--set", "seed=one"), "--set: seed: Input should be a valid integer"),
-        (("--set", "vote_share=1.0"), "no face has a label that most taggers gave"),
+        (("--set", "vote_share=1.0"), "no face has a commonest answer of taggers"),
         (("--set", "seed"), "write NAME=VALUE"),
         (("--set", "seed.low=1"), "seed is a value"),
         (("--name", "../mine"), "only letters"),
+        (("--name", "best"), "a run keeps its best epoch in best.safetensors"),
+        (("--out", "a.pt"), "a.pt is a file: name a folder"),
+        (("--set", "adversarial={}"), "debug-cnn has no denoiser and no critic"),
+        (("--set", "network=lstm", "--set", "input_px=64"), "lstm can't take what this recipe gives it: "),
         (("--init", "a.pt"), "pickled weights"),
         (("--init", "none.safetensors"), "no such file"),
         (("--warehouse", "a.pt"), "name another --warehouse"),

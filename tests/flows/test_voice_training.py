@@ -86,7 +86,8 @@ def test_a_voice_recipe_is_measured_on_speakers_it_never_heard_and_then_learns_a
     assert manifest.task == "voice" and manifest.speakers == tuple(f"made {speaker}" for speaker in SPEAKERS)
     assert manifest.metrics["uar"] == pytest.approx(ours["uar"], abs=1e-4)
     assert manifest.measured_with == f"moodreel evaluate {recipe} --folds speaker --data made.parquet"
-    assert "not for commercial use" in manifest.licence
+    assert ("openSMILE" in manifest.licence) == (recipe == "gan-sgdma-voice") and "made" in manifest.licence
+    assert manifest.trained_on == "made"
     [training] = ask(Path("warehouse-data"), "SELECT state, model_id FROM trainings").to_pylist()
     assert training == {"state": "completed", "model_id": manifest.model_id}
 
@@ -113,6 +114,7 @@ def test_trained_weights_are_a_model_that_hears_windows(data: Path, moodreel: An
         (("evaluate", "linear-svm", "--folds", "clip"), "only speaker is known"),
         (("evaluate", "linear-svm", "--folds", "speaker", "--split", "x"), "no meaning with --folds"),
         (("evaluate", "linear-svm"), "no model 'linear-svm'"),
+        (("train", "gan-sgdma-voice", "--init", "none.safetensors"), "whom the weights of --init may know"),
     ],
 )
 def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, data: Path, moodreel: Any) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from moodreel.models import registry
 from moodreel.models.features import num_features
-from moodreel.models.networks import NETWORKS, build_network
+from moodreel.models.networks import NETWORKS, Described, build_network
 from moodreel.models.packing import load_weights, save_weights
 from moodreel.models.registry import DEFAULTS, REGISTERED, WEIGHTS, checked_weights, read_manifest
 from moodreel.schemas.labels import LABELS, NUM_LABELS
@@ -22,6 +22,13 @@ def test_every_registered_model_has_a_true_manifest(name: str) -> None:
     assert manifest.num_features == (num_features(network) if manifest.task == "face" else None)
     assert manifest.licence and manifest.trained_on and manifest.metrics
     assert manifest.known_failings and manifest.training and manifest.per_class.keys() == set(LABELS)
+    assert manifest.structure == (network.structure if isinstance(network, Described) else None)
+    assert (manifest.structure is not None) == (name == "gan-sgdma")
+    for level in manifest.denoising.values():
+        assert level.denoised_psnr_db >= level.noisy_psnr_db + 3, "what issue 3 asks of the denoiser"
+    if manifest.task == "face":
+        [ece] = [value for figure, value in manifest.metrics.items() if figure.endswith("_ece")]
+        assert ece <= 0.03, "what issue 3 asks of the probabilities"
 
 
 def test_defaults_are_registered_under_their_task() -> None:

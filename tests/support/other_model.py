@@ -12,7 +12,7 @@ from moodreel.models import registry
 from moodreel.models.networks import build_network
 from moodreel.models.registry import MANIFESTS, WEIGHTS, read_manifest
 from moodreel.schemas.manifest import Manifest, SoundInput
-from moodreel.tasks.learning.export import export_model, manifest_toml
+from moodreel.tasks.learning.export import manifest_toml, write_manifest, write_weights
 from moodreel.tasks.learning.recipes import RECIPES
 
 NAME = "debug"
@@ -32,7 +32,9 @@ def other_model(folder: Path, task: Literal["face", "voice"] = "face", **changes
     facts: dict[str, object] = dict.fromkeys(("version", "licence", "trained_on", "measured_with"), "none")
     if task == "voice":
         facts["input"] = _SOUND
-    manifest = export_model(build_network(config.network), config, name, folder, metrics={}, **facts)
+    network = build_network(config.network)
+    write_weights(network, name, folder)
+    manifest = write_manifest(network, config, name, folder, metrics={}, **facts)
     manifest = manifest.model_copy(update=changes)
     (folder / f"{name}.toml").write_text(manifest_toml(manifest))
     with pytest.MonkeyPatch.context() as patch:

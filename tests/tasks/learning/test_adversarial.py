@@ -222,7 +222,7 @@ def test_a_step_moves_both_parts_and_not_what_standardises() -> None:
 @pytest.mark.parametrize("name", ["gan-sgdma", "gan-sgdma-deep", "gan-sgdma-deep-window"])
 def test_both_parts_learn_by_plain_momentum(name: str) -> None:
     config = RECIPES[name]().model_copy(update={"is_debug": True, "distillation": None})
-    objective = build_objective(config, vectors(), None)
+    objective = build_objective(config, vectors() if config.deep else FaceExamples(stripes(7), config), None)
     for part in ("critic", "denoiser"):
         [group] = objective.state()[f"{part}_optimizer"]["param_groups"]
         assert group["momentum"] == 0.9 and group["nesterov"] is False and group["dampening"] == 0

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from moodreel.schemas.training import Augmentation, OneCycle, TrainingConfig
 from moodreel.tasks.learning.augment import augment_faces
 from moodreel.tasks.learning.checkpoint import CHECKPOINT
 from moodreel.tasks.learning.evaluate import score
-from moodreel.tasks.learning.export import export_model
-from moodreel.tasks.learning.labelled import LabelledFaces, decode_grey, read_labelled_faces
+from moodreel.tasks.learning.export import write_manifest, write_weights
+from moodreel.tasks.learning.labelled import decode_grey, read_labelled_faces
 from moodreel.tasks.learning.recipes import RECIPES
 from moodreel.tasks.learning.train import Trained
 
@@ -47,7 +48,8 @@ def test_a_run_is_not_overwritten_and_not_mixed_with_another_recipe(tmp_path: Pa
 def test_init_starts_from_given_weights(tmp_path: Path) -> None:
     first = train_debug(tmp_path / "a").network
     config = RECIPES["debug"]().model_copy(update={"num_epochs": 1, "schedule": OneCycle(peak_rate=1e-9)})
-    manifest = export_model(first, config, "debug", tmp_path, **FACTS)
+    write_weights(first, "debug", tmp_path)
+    manifest = write_manifest(first, config, "debug", tmp_path, **FACTS)
     again = train_debug(tmp_path / "b", config, init=tmp_path / manifest.weights).network
     key = "11.weight"
     torch.testing.assert_close(again.state_dict()[key], first.state_dict()[key], atol=1e-2, rtol=0)
@@ -93,7 +95,7 @@ def test_labelled_faces_from_parquet_and_folders(tmp_path: Path) -> None:
 
 def test_scores_of_known_guesses() -> None:
     faces = stripes(14)
-    faces = LabelledFaces(faces.images, faces.labels, faces.votes, np.arange(14) < 7, 2)
+    faces = replace(faces, is_copy=np.arange(14) < 7, num_skipped=2)
     guesses = np.full((14, 7), 0.05, np.float32)
     guesses[np.arange(14), faces.labels] = 0.7
     guesses[0] = np.roll(guesses[0], 1)  # one copy is taken for its neighbour
