@@ -64,9 +64,9 @@ def describe_faces(train: LabelledFaces, data: str, config: TrainingConfig, init
     else:
         failings = (f"Small, turned or covered faces: it sees {config.source_px} px of grey.", _UNMEASURED)
         facts = {"licence": _licence_of(data), "trained_on": trained_on, "known_failings": failings}
-    for model in _models_of(init):
-        if model.licence != facts["licence"]:
-            facts["licence"] += f"; of the weights of {model.name}, with which it began: {model.licence}"
+    start = _model_of(init)
+    if start is not None and start.licence != facts["licence"]:
+        facts["licence"] += f"; of the weights of {start.name}, with which it began: {start.licence}"
     return facts
 
 
@@ -100,12 +100,13 @@ def describe_run(order: TrainingOrder, history: Sequence[EpochMetrics]) -> tuple
         hours=round(sum(epoch.seconds for epoch in history) / 3600, 2),
         machine=torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores",
     )
-    return (*(run for model in _models_of(order.init) for run in model.training), this)
+    start = _model_of(order.init)
+    return (*(start.training if start else ()), this)
 
 
-def _models_of(weights: Path | None) -> list[Manifest]:
-    """Return the registered models that have these weights: one, or none."""
+def _model_of(weights: Path | None) -> Manifest | None:
+    """Return the registered model that has these weights, None if none has."""
     if weights is None:
-        return []
+        return None
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return [model for name in registered() if (model := read_manifest(name)).sha256 == digest]
+    return next((model for name in registered() if (model := read_manifest(name)).sha256 == digest), None)
