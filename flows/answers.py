@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -77,7 +78,7 @@ def write_cards(folder: Path) -> None:
 
 def show_closing_table(summary: RunSummary, rows: list[dict[str, object]], failures: dict[str, str]) -> None:
     """Print a row for each video of the run, the failures, and the sums."""
-    console = Console()
+    console = Console(markup=False)  # a file's name may hold [brackets]
     if rows:
         table = Table(
             *("video", "people", "dominant emotion", "share", "voice", "face and voice", "seconds"),
@@ -133,7 +134,7 @@ def _print(answer: Answer, format: str) -> int:
         return _write_csv(answer, sys.stdout)
     table, num_rows = Table(*answer.schema.names), 0
     for row in _rows(answer):
-        table.add_row(*["" if value is None else _short(value) for value in row.values()])
+        table.add_row(*["" if value is None else _short(value) for value in row])
         num_rows += 1
     Console(soft_wrap=not sys.stdout.isatty()).print(table, markup=False)
     return num_rows
@@ -143,6 +144,7 @@ def _write_parquet(answer: Answer, path: Path) -> int:
     """Write row groups of some size: each batch as one would make a file that is slow to read."""
     from pyarrow import parquet
 
+    _refuse_twins(answer)
     num_rows, held = 0, list[pa.RecordBatch]()
     with parquet.ParquetWriter(path, answer.schema) as writer:
         for batch in answer.batches:
@@ -157,10 +159,12 @@ def _write_parquet(answer: Answer, path: Path) -> int:
 
 
 def _write_json(answer: Answer, text: TextIO) -> int:
+    _refuse_twins(answer)
     num_rows = 0
     for row in _rows(answer):
         text.write("[" if num_rows == 0 else ", ")
-        text.write(json.dumps(row, default=_json_value, ensure_ascii=False))
+        named = dict(zip(answer.schema.names, row, strict=True))
+        text.write(json.dumps(named, default=_json_value, ensure_ascii=False))
         num_rows += 1
     text.write("]\n" if num_rows else "[]\n")
     return num_rows
@@ -172,14 +176,22 @@ def _write_csv(answer: Answer, text: TextIO) -> int:
     writer, num_rows = csv.writer(text, lineterminator="\n"), 0
     writer.writerow(answer.schema.names)
     for row in _rows(answer):
-        writer.writerow(row.values())
+        writer.writerow(row)
         num_rows += 1
     return num_rows
 
 
-def _rows(answer: Answer) -> Iterator[dict[str, object]]:
+def _rows(answer: Answer) -> Iterator[tuple[object, ...]]:
+    """Yield each row's values in the order of the columns, whose names need not differ."""
     for batch in answer.batches:
-        yield from batch.to_pylist()
+        yield from zip(*(column.to_pylist(maps_as_pydicts="strict") for column in batch.columns), strict=True)
+
+
+def _refuse_twins(answer: Answer) -> None:
+    names = answer.schema.names
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two columns are named {name}: give one another name with AS")
 
 
 def _short(value: object) -> str:
@@ -191,4 +203,6 @@ def _json_value(value: object) -> object:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, Decimal):  # also what DuckDB's sum of integers is
+        return int(value) if value.as_tuple().exponent == 0 else float(value)
     return str(value)

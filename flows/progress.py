@@ -63,7 +63,7 @@ def steps(name: str) -> Iterator[tuple[Callable[[int, int], None], Callable[[str
 
 def _columns() -> tuple[ProgressColumn, ...]:
     return (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),

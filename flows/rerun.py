@@ -138,7 +138,8 @@ def _classify_video(
     """Classify a video's stored rows into the staging area, then commit them; only so is the transaction short.
 
     Returns:
-        Whether there was anything to do: another run may have done it since this one planned.
+        Whether there was anything to do: since this run planned, another one may have done it, or upkeep may have
+        removed the face pictures, of which nothing can be said then.
     """
     from moodreel.tasks.assemble import keyed_reader
 
@@ -153,6 +154,9 @@ def _classify_video(
             num_judged += rows.num_rows
             staged.add(0, Part(table, classify(rows), manifest.model_id))
         staged.close()
+        if num_judged != video.num_rows:
+            log.warning("%s: what was stored of it is being removed, so %s says nothing", video.path, manifest.name)
+            return False
         tables = {table: keyed_reader(table, video.video_id, key, staged, num_judged)}
         result = StepResult(key, video.outcome, video.detail, tables)
         return commit_steps(lake, run_id, video.video_id, [result], time.monotonic() - started)

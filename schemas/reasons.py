@@ -14,6 +14,7 @@ class Reason(StrEnum):
     UNSUPPORTED_BY_DECODER = "unsupported_by_decoder"
     OUTSIDE_FOLDER = "outside_folder"
     PERMISSION_DENIED = "permission_denied"
+    BAD_NAME = "bad_name"
     VANISHED = "vanished"
     CHANGED = "changed"
     READ_ERROR = "read_error"
@@ -33,6 +34,7 @@ MEANING: Final[dict[Reason, str]] = {
     Reason.UNSUPPORTED_BY_DECODER: "the chosen decoder does not read this file, another may",
     Reason.OUTSIDE_FOLDER: "a symbolic link that leaves the folder",
     Reason.PERMISSION_DENIED: "the file may not be read by this user",
+    Reason.BAD_NAME: "the file's path is no UTF-8, so that no table could hold it",
     Reason.VANISHED: "the file went away during the run",
     Reason.CHANGED: "the file grew or changed during the run",
     Reason.READ_ERROR: "the disk or network share gave an error",

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,7 +39,7 @@ def discover_videos(folder: Path, known: Mapping[tuple[str, FileStamp], str] | N
         known: content ids of earlier sightings, so that unchanged files are not read again.
 
     Raises:
-        ValueError: the folder does not exist or is no folder.
+        ValueError: the folder does not exist, is no folder or can't be listed.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: name one that holds videos")
@@ -47,16 +47,28 @@ def discover_videos(folder: Path, known: Mapping[tuple[str, FileStamp], str] | N
     files: list[VideoFile] = []
     refused: list[tuple[str, VideoError]] = []
     num_ignored = 0
-    for path in _walk(root):
+
+    def refuse(error: OSError) -> None:
+        """Keep a folder that can't be listed as a row: what lies in it would else be missed in silence."""
+        if Path(error.filename) == root:
+            raise ValueError(f"{root} can't be listed: {error.strerror}") from error
+        try:
+            with _reading(Path(error.filename)):
+                raise error
+        except VideoError as told:
+            refused.append((nameable(error.filename), told))
+
+    for path in _walk(root, refuse):
         try:
             if not _is_candidate(path, root):
                 num_ignored += 1
                 continue
+            _refuse_odd_name(path)
             stamp = stamp_file(path)
             video_id = (known or {}).get((str(path), stamp)) or hash_file(path)
             files.append(VideoFile(str(path), stamp, video_id))
         except VideoError as error:
-            refused.append((str(path), error))
+            refused.append((nameable(str(path)), error))
     return Discovery(files, refused, num_ignored)
 
 
@@ -96,8 +108,19 @@ def check_unchanged(file: VideoFile) -> None:
         raise VideoError(Reason.CHANGED, f"{file.path} is being written; the next night takes it", "discover")
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
+def nameable(path: str) -> str:
+    r"""Return a path as text that can be printed and stored: bytes that are no UTF-8 as \xNN."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _refuse_odd_name(path: Path) -> None:
+    named = nameable(str(path))
+    if named != str(path):
+        raise VideoError(Reason.BAD_NAME, f"{named}: the path is no UTF-8; rename the file", "discover")
+
+
+def _walk(root: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root, onerror=on_error):
         folders.sort()
         yield from (Path(folder, name) for name in sorted(names))
         # os.walk does not enter linked folders; those that leave the tree are refused aloud
@@ -105,10 +128,13 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _is_candidate(path: Path, root: Path) -> bool:
-    if path.is_symlink() and not path.resolve().is_relative_to(root):
+    # realpath, since resolve() raises for a link that leads back to itself
+    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
         if path.is_dir() or path.suffix.lower() in MEDIA_EXTENSIONS:
             raise VideoError(
-                Reason.OUTSIDE_FOLDER, f"{path} is a link that leaves the folder; not followed", "discover"
+                Reason.OUTSIDE_FOLDER,
+                f"{nameable(str(path))} is a link that leaves the folder; not followed",
+                "discover",
             )
         return False
     has_extension = path.suffix.lower() in MEDIA_EXTENSIONS
@@ -135,10 +161,14 @@ class _reading:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         match error:
             case FileNotFoundError():
-                raise VideoError(Reason.VANISHED, f"{self.path} went away during the run", "discover") from error
+                raise VideoError(
+                    Reason.VANISHED, f"{nameable(str(self.path))} went away during the run", "discover"
+                ) from error
             case PermissionError():
                 raise VideoError(
-                    Reason.PERMISSION_DENIED, f"{self.path} may not be read by this user", "discover"
+                    Reason.PERMISSION_DENIED, f"{nameable(str(self.path))} may not be read by this user", "discover"
                 ) from error
             case OSError():
-                raise VideoError(Reason.READ_ERROR, f"{self.path}: {error.strerror}", "discover") from error
+                raise VideoError(
+                    Reason.READ_ERROR, f"{nameable(str(self.path))}: {error.strerror}", "discover"
+                ) from error

@@ -91,8 +91,9 @@ def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     EXPLAIN ANALYZE executes what it explains, and DuckDB types some PRAGMAs as SELECT: so what is behind EXPLAIN is
     parsed by itself, by the parser that serializes SELECT alone.
     """
-    select = quoted(_EXPLAIN.sub("", query, count=1))
-    row = connection.execute(f"SELECT json_serialize_sql('{select}')").fetchone()
+    explained = _EXPLAIN.match(query)  # at the start alone: elsewhere it may be text or a comment, which must stay
+    select = query[explained.end() :] if explained else query
+    row = connection.execute(f"SELECT json_serialize_sql('{quoted(select)}')").fetchone()
     assert row is not None
     parsed = json.loads(row[0])
     if parsed["error"] and parsed["error_type"] == "parser":

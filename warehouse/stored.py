@@ -24,13 +24,14 @@ STEP = {"face": "face_emotions", "voice": "voice_emotions"}
 
 @dataclass(frozen=True, slots=True)
 class StoredVideo:
-    """A video with what is stored of it for one kind of model, and how that step went."""
+    """A video with what is stored of it for one kind of model, `num_rows` faces or windows, and how that step went."""
 
     video_id: str
     path: str
     config_id: str
     outcome: Outcome
     detail: str | None
+    num_rows: int
 
 
 def unclassified(lake: Lake, task: str, model_id: str) -> list[StoredVideo]:
@@ -43,7 +44,7 @@ def unclassified(lake: Lake, task: str, model_id: str) -> list[StoredVideo]:
                    arg_max(num_rows, committed_at) AS num_rows
             FROM steps WHERE step = ? GROUP BY video_id, step
         )
-        SELECT video_id, path, config_id, outcome, detail FROM source JOIN videos USING (video_id)
+        SELECT video_id, path, config_id, outcome, detail, num_rows FROM source JOIN videos USING (video_id)
         WHERE NOT EXISTS (
             FROM steps WHERE steps.video_id = source.video_id AND steps.config_id = source.config_id
                 AND step = ? AND model_id = ?
@@ -57,8 +58,15 @@ def unclassified(lake: Lake, task: str, model_id: str) -> list[StoredVideo]:
         [_SOURCE_STEP[task], STEP[task], model_id],
     )
     return [
-        StoredVideo(str(video_id), str(path), str(config_id), Outcome(str(outcome)), str(detail) if detail else None)
-        for video_id, path, config_id, outcome, detail in rows
+        StoredVideo(
+            video_id=str(video_id),
+            path=str(path),
+            config_id=str(config_id),
+            outcome=Outcome(str(outcome)),
+            detail=str(detail) if detail else None,
+            num_rows=int(str(num_rows)),
+        )
+        for video_id, path, config_id, outcome, detail, num_rows in rows
     ]
 
 

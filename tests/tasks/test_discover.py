@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,51 @@ def test_links_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
 def test_a_link_to_nothing_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     assert [error.reason for _, error in discover_videos(tmp_path).refused] == [Reason.VANISHED]
+
+
+def test_odd_names_and_links_to_themselves_stop_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(MP4_HEAD)
+    for name, content in ((b"Geb\xe4ude.mp4", MP4_HEAD), (b"Geb\xe4ude.txt", b"hello")):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(content)
+    for link in ("loop.mp4", "loop.txt"):
+        (tmp_path / link).symlink_to(tmp_path / link)
+    found = discover_videos(tmp_path)
+    assert (names(tmp_path), found.num_ignored) == (["a.mp4"], 2)
+    told = {os.path.basename(path): error for path, error in found.refused}
+    reasons = {name: error.reason for name, error in told.items()}
+    assert reasons == {"Geb\\xe4ude.mp4": Reason.BAD_NAME, "loop.mp4": Reason.READ_ERROR}
+    assert all(str(error).encode() for error in told.values()), "no table could hold it"
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    """As a user whom permissions bind: root lists everything."""
+    (tmp_path / "camera").mkdir()
+    (tmp_path / "camera" / "a.mp4").write_bytes(MP4_HEAD)
+    (tmp_path / "b.mp4").write_bytes(MP4_HEAD)
+    tmp_path.chmod(0o755)
+    with unlistable(tmp_path / "camera"):
+        found = discover_videos(tmp_path)
+        assert [os.path.basename(file.path) for file in found.files] == ["b.mp4"]
+        [(path, error)] = found.refused
+        assert (path, error.reason) == (str(tmp_path / "camera"), Reason.PERMISSION_DENIED)
+    with unlistable(tmp_path), pytest.raises(ValueError, match="can't be listed: Permission denied"):
+        discover_videos(tmp_path)
+
+
+@contextmanager
+def unlistable(folder: Path) -> Iterator[None]:
+    user, mode = os.geteuid(), folder.stat().st_mode
+    folder.chmod(0o100)
+    if user == 0:
+        os.chown(folder, 65534, -1)
+        for parent in folder.parents:
+            parent.chmod(parent.stat().st_mode | 0o011)
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(mode)
 
 
 def test_a_pipe_is_ignored_without_waiting_for_it(tmp_path: Path) -> None:

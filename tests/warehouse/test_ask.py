@@ -88,6 +88,11 @@ ESCAPES = [
     "explain (analyze, format json) COPY frames TO '{home}/w/data/stolen.csv'",
     "/**/ EXPLAIN ANALYZE COPY frames TO '{home}/w/data/stolen.csv'",
     "WITH a AS (COPY frames TO '{home}/w/data/stolen.csv') SELECT 1",
+    "SELECT 1 --EXPLAIN\n; COPY frames TO '{home}/w/data/stolen.csv'",
+    "SELECT 1 --EXPLAIN ANALYZE\n; COPY frames TO '{home}/w/data/stolen.csv'",
+    "--EXPLAIN\nCOPY frames TO '{home}/w/data/stolen.csv'",
+    "--EXPLAIN\nFROM sqlite_scan('{home}/secret.sqlite', 'words')",
+    "EXPLAIN --EXPLAIN\nANALYZE COPY frames TO '{home}/w/data/stolen.csv'",
     "EXPORT DATABASE '{home}/w/data'",
     "SELECT * FROM enable_logging(storage_path = '{home}/w/data')",
     "SELECT * FROM ducklake_flush_inlined_data('lake')",
@@ -146,6 +151,7 @@ def test_nobody_gets_out_and_nothing_changes(home: Path, monkeypatch: pytest.Mon
         "SELECT count(*) FROM frames AT (VERSION => 1)",
         "EXPLAIN SELECT * FROM frames",
         "explain analyze FROM frames",
+        "SELECT ts_s AS explain FROM frames --EXPLAIN all",
         "DESCRIBE frames",
         "SUMMARIZE frames",
         "SHOW TABLES",
@@ -236,6 +242,24 @@ def test_no_rows_are_an_answer_in_every_format(home: Path, tmp_path: Path) -> No
     assert sql(home, query, "--format", "csv").stdout == "ts_s\n"
     assert sql(home, query, "--format", "parquet", "-o", str(tmp_path / "a.parquet")).returncode == 0
     assert pq.read_schema(tmp_path / "a.parquet").names == ["ts_s"]
+
+
+def test_columns_of_one_name_keep_their_places(home: Path, tmp_path: Path) -> None:
+    query = "SELECT 1 AS a, 2 AS a, 3 AS b"
+    assert sql(home, query, "--format", "csv").stdout == "a,a,b\n1,2,3\n"
+    shown = sql(home, query).stdout
+    assert [cell.strip() for cell in shown.splitlines()[3].strip("│").split("│")] == ["1", "2", "3"]
+    for words in (("--format", "json"), ("--format", "parquet", "-o", str(tmp_path / "a.parquet"))):
+        refused = sql(home, query, *words)
+        assert refused.returncode == 2 and "two columns are named a: give one another name with AS" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_keeps_numbers_and_maps(home: Path) -> None:
+    query = "SELECT sum(num_faces) AS n, 1.5 AS share, map {'timeout': 1::HUGEINT} AS reasons FROM frames"
+    assert json.loads(sql(home, query, "--format", "json").stdout) == [
+        {"n": 0, "share": 1.5, "reasons": {"timeout": 1}}
+    ]
 
 
 def test_an_output_among_the_tables_is_refused(home: Path) -> None:

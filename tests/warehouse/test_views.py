@@ -44,11 +44,18 @@ def face_rows(video: str, config: str, model: str) -> list[dict[str, object]]:
     return rows
 
 
-def commit(lake: Lake, video: str, config: str, model: str, labels: dict[str, str] | None = None) -> None:
+def commit(
+    lake: Lake,
+    video: str,
+    config: str,
+    model: str,
+    labels: dict[str, str] | None = None,
+    empty_at: tuple[float, ...] = (2.0,),
+) -> None:
     faces = face_rows(video, config, model)
     for row in faces:
         row["label"] = (labels or {}).get(str(row["label"]), row["label"])
-    times = sorted({float(str(row["ts_s"])) for row in faces} | {2.0})
+    times = sorted({float(str(row["ts_s"])) for row in faces} | set(empty_at))
     frames = [
         {"video_id": video, "config_id": config, "ts_s": t, "num_faces": sum(row["ts_s"] == t for row in faces)}
         for t in times
@@ -141,8 +148,9 @@ def test_views_use_the_newest_configuration(tmp_path: Path) -> None:
     commit(lake, "joy", "c1", "m")
     commit(lake, "joy", "c2", "m", labels={"happy": "surprise"})
     commit(lake, "joy", "c2", "other")
-    rows = lake.query("SELECT model_id, dominant_emotion, num_faces FROM video_emotions ORDER BY model_id")
-    assert rows == [("m", "surprise", 5), ("other", "happy", 5)]
+    commit(lake, "joy", "c3", "third", empty_at=(2.0, 2.2))  # more frames than the others were given
+    rows = lake.query("SELECT model_id, dominant_emotion, num_frames, num_faces FROM video_emotions ORDER BY model_id")
+    assert rows == [("m", "surprise", 6, 5), ("other", "happy", 6, 5), ("third", "happy", 7, 5)]
     assert lake.query("SELECT DISTINCT dominant_emotion FROM person_emotions WHERE model_id = 'm' ORDER BY 1") == [
         ("sad",),
         ("surprise",),

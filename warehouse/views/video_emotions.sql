@@ -1,10 +1,4 @@
-WITH newest_faces AS (
-    SELECT video_id, arg_max(config_id, committed_at) AS config_id
-    FROM steps
-    WHERE step = 'faces'
-    GROUP BY video_id
-),
-newest_emotions AS (
+WITH newest_emotions AS (
     SELECT video_id, model_id, arg_max(config_id, committed_at) AS config_id
     FROM steps
     WHERE step = 'face_emotions'
@@ -61,9 +55,8 @@ final AS (
            coalesce(faces_of['neutral'], 0) / sums.num_faces AS share_neutral
     FROM newest_emotions
     JOIN videos USING (video_id)
-    LEFT JOIN newest_faces USING (video_id)
     LEFT JOIN frame_tallies ON frame_tallies.video_id = videos.video_id
-        AND frame_tallies.config_id = newest_faces.config_id
+        AND frame_tallies.config_id = newest_emotions.config_id
     LEFT JOIN sums ON sums.video_id = videos.video_id AND sums.config_id = newest_emotions.config_id
         AND sums.model_id = newest_emotions.model_id
     LEFT JOIN dominant ON dominant.video_id = videos.video_id AND dominant.config_id = newest_emotions.config_id
