@@ -27,6 +27,7 @@ from moodreel.tasks.container import choose_picture, open_video, picture_start_s
 
 SEGMENT_S = 120.0
 MAX_SEGMENTS = 512  # a header may claim any duration
+_JUMP_S = 1  # less is a container's rounding
 _SEEK_BACK_S = (1, 10, 60)  # how far before a segment to look for a key frame, before starting from the beginning
 
 
@@ -65,7 +66,8 @@ def sample_frames(path: str, config: PictureConfig, segment: Segment, errors: li
         path: the video.
         config: the sampling rate and the decoder.
         segment: which slots.
-        errors: gets a line for every part that could not be decoded; decoding goes on behind it.
+        errors: gets a line for every part that could not be decoded, behind which decoding goes on, and one where the
+            clock jumps back, behind which nothing is sampled until it has caught up.
 
     Raises:
         VideoError: what `open_video` raises, or UNSUPPORTED_BY_DECODER.
@@ -81,10 +83,17 @@ def sample_frames(path: str, config: PictureConfig, segment: Segment, errors: li
         _seek_before(container, stream, start, segment, config.sample_fps)
         context: Sample | None = None
         last_slot = -1
+        newest_s: Fraction | None = None
+        has_jumped = False
         for picture in _decode(container, stream, errors):
             if picture.pts is None or picture.time_base is None:
                 continue
             ts_s = picture.pts * picture.time_base - start
+            newest_s = ts_s if newest_s is None else max(newest_s, ts_s)
+            if ts_s < newest_s - _JUMP_S and not has_jumped:  # as where recordings were joined
+                has_jumped = True
+                told = f"the clock jumps back from {float(newest_s):.1f} to {float(ts_s):.1f} s"
+                errors.append(f"{told}: the picture behind that is left out")
             slot = slot_of(ts_s, config.sample_fps)
             if slot <= last_slot or slot < 0:
                 continue

@@ -169,6 +169,16 @@ def test_a_damaged_stream_keeps_the_rest(tmp_path: Path) -> None:
     assert len(found) < 10 or errors
 
 
+def test_joined_recordings_whose_clock_jumps_back_are_no_whole_video(tmp_path: Path) -> None:
+    part = encode(tmp_path / "part.ts", numbered(50), regular(50))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(part.read_bytes() * 2)
+    errors: list[str] = []
+    found = [read_number(s.frame.rgb) for s in sample_frames(str(joined), PictureConfig(), WHOLE, errors)]
+    assert found == list(range(0, 50, 5))
+    assert errors == ["the clock jumps back from 2.0 to 0.0 s: the picture behind that is left out"]
+
+
 def test_no_duration_in_the_header_stays_one_segment() -> None:
     info = VideoInfo(None, None, 160, 96, "vp9", None, 0)
     assert cut_segments(info, 5.0) == [Segment()]
