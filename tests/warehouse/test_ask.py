@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from rows import reader
 
+from moodreel.flows.answers import write_answer
 from moodreel.schemas.values import Outcome, StepKey, StepResult
 from moodreel.warehouse.ask import answering, ask
 from moodreel.warehouse.commit import commit_steps
@@ -244,22 +245,24 @@ def test_no_rows_are_an_answer_in_every_format(home: Path, tmp_path: Path) -> No
     assert pq.read_schema(tmp_path / "a.parquet").names == ["ts_s"]
 
 
-def test_columns_of_one_name_keep_their_places(home: Path, tmp_path: Path) -> None:
+def test_columns_of_one_name_keep_their_places(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     query = "SELECT 1 AS a, 2 AS a, 3 AS b"
-    assert sql(home, query, "--format", "csv").stdout == "a,a,b\n1,2,3\n"
-    shown = sql(home, query).stdout
+    write_answer(home / "w", query, "csv", None)
+    assert capsys.readouterr().out == "a,a,b\n1,2,3\n"
+    write_answer(home / "w", query, "table", None)
+    shown = capsys.readouterr().out
     assert [cell.strip() for cell in shown.splitlines()[3].strip("│").split("│")] == ["1", "2", "3"]
-    for words in (("--format", "json"), ("--format", "parquet", "-o", str(tmp_path / "a.parquet"))):
-        refused = sql(home, query, *words)
-        assert refused.returncode == 2 and "two columns are named a: give one another name with AS" in refused.stderr
+    for format, output in (("json", None), ("parquet", tmp_path / "a.parquet")):
+        with pytest.raises(ValueError, match="two columns are named a: give one another name with AS"):
+            write_answer(home / "w", query, format, output)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_json_keeps_numbers_and_maps(home: Path) -> None:
+def test_json_keeps_numbers_and_maps(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     query = "SELECT sum(num_faces) AS n, 1.5 AS share, map {'timeout': 1::HUGEINT} AS reasons FROM frames"
-    assert json.loads(sql(home, query, "--format", "json").stdout) == [
-        {"n": 0, "share": 1.5, "reasons": {"timeout": 1}}
-    ]
+    write_answer(home / "w", query, "json", None)
+    [row] = json.loads(capsys.readouterr().out)
+    assert row == {"n": 0, "share": 1.5, "reasons": {"timeout": 1}} and isinstance(row["n"], int)
 
 
 def test_an_output_among_the_tables_is_refused(home: Path) -> None:
