@@ -135,7 +135,7 @@ def test_the_readmes_figures_by_votes_are_those_of_the_manifests() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [name for name in REGISTERED if read_manifest(name).task == "face"])
 def test_the_readmes_figures_of_other_faces_are_what_is_measured(name: str, fer2013: Path, muxspace: Path) -> None:
-    [row] = re.findall(rf"^\| `{name}` \|((?:[^|]*\|){{5}})$", README, re.M)
+    [row] = re.findall(rf"^\| `{name}` \|((?:[^|]*\|){{4}} [*]*0\.\d+[*]*) \|$", README, re.M)
     voted = labelled_by_votes(read_labelled_faces(fer2013, "public_test"))
     other = read_labelled_faces(muxspace)
     ours = score(name, voted, classify_faces(name, voted), 0.0)
