@@ -1,5 +1,7 @@
 """The Prefect flows beside `nightly`: each does what the command of its name does; prefect.yaml deploys them."""
 
+import moodreel.flows.prefect_environment  # isort: skip  # noqa: F401  # Prefect reads it when it is imported
+
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated

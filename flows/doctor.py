@@ -89,6 +89,8 @@ def _ray() -> str:
 
 def _prefect() -> str:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    import moodreel.flows.prefect_environment  # isort: skip  # noqa: F401  # Prefect reads it when it is imported
+
     from prefect import flow
 
     @flow(name="doctor")

@@ -108,7 +108,8 @@ def test_a_manifest_put_under_another_name_is_refused(folder: Path, tmp_path: Pa
         ({"weights": "mine.pt"}, "pickled weights"),
         ({"weights": "mine.bin"}, "pickled weights"),
         ({"weights": "mine.zip"}, "pickled weights"),
-        ({"labels": ["happy"]}, "must occur once"),
+        ({"labels": ["happy"]}, r"\.toml: the manifest of .* must occur once"),
+        ({"sha256": "0"}, r"\.toml: sha256: .* 64"),
     ],
 )
 def test_a_manifest_says_what_is_wrong_with_it(changes: dict[str, object], said: str, tmp_path: Path) -> None:
