@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from moodreel.flows.room import told_of_room
+from moodreel.schemas.complaints import in_words
 from moodreel.schemas.purposes import Ground
 
 EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 1, 2, 3
@@ -373,6 +374,5 @@ def _guarded(command: Callable[..., Any]) -> int:
 def _one_line(error: Exception) -> str:
     errors = getattr(error, "errors", None)
     if callable(errors):  # pydantic's
-        told = [(".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in errors()]
-        return "; ".join(f"{where}: {what}" if where else what for where, what in told)
+        return in_words(errors())
     return " ".join(str(error).split())

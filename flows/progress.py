@@ -4,10 +4,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from moodreel.schemas.labels import LABELS
 from moodreel.tasks.plan import VideoWork
 
 _SPEED_OVER_S = 300.0  # a training pauses after each epoch to measure; the estimate has to see past that
@@ -59,6 +61,12 @@ def steps(name: str) -> Iterator[tuple[Callable[[int, int], None], Callable[[str
             bar.update(row, completed=step)
 
         yield done, lambda line: bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def tell_skipped(num_skipped: int, what: str, data: Path) -> None:
+    """Say on standard error how many examples are left out, if there are any: a misspelt label must not go unseen."""
+    if num_skipped:
+        print(f"{data}: {num_skipped} {what} left out, their label is none of {', '.join(LABELS)}", file=sys.stderr)
 
 
 def _columns() -> tuple[ProgressColumn, ...]:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from moodreel.flows import progress
-from moodreel.flows.training_facts import tell_skipped
 from moodreel.schemas.training import OptimizerName, TrainingConfig
 from moodreel.tasks.learning.examples import FaceExamples
 from moodreel.tasks.learning.identity import RunIdentity, digest_faces, identify_run, write_identity
@@ -50,8 +49,8 @@ def reproduce_comparison(data: Path, out: Path, *, num_epochs: int | None, resum
     """
     num_epochs = num_epochs or budget.NUM_EPOCHS
     train, test = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
-    tell_skipped(train.num_skipped, "training pictures", data)
-    tell_skipped(test.num_skipped, "test pictures", data)
+    progress.tell_skipped(train.num_skipped, "training pictures", data)
+    progress.tell_skipped(test.num_skipped, "test pictures", data)
     learning, held_out = hold_out(train)
     refuse_missing_classes(learning.labels, data)
     configs = {name: comparison_config(name, num_epochs) for name in METHODS}
@@ -97,7 +96,7 @@ def reproduce_optimizers(data: Path, out: Path, *, num_epochs: int | None, resum
     """
     num_epochs = num_epochs or optimizers.NUM_EPOCHS
     train = read_labelled_faces(data, "train")
-    tell_skipped(train.num_skipped, "training pictures", data)
+    progress.tell_skipped(train.num_skipped, "training pictures", data)
     learning, held_out = hold_out(train)
     learning = draw_faces(learning, optimizers.NUM_FACES)
     held_out = draw_faces(held_out, optimizers.NUM_VALIDATION_FACES)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moodreel.flows import progress
-from moodreel.flows.training_facts import describe_faces, describe_run, tell_skipped
+from moodreel.flows.training_facts import describe_faces, describe_run
 from moodreel.flows.training_order import TrainingOrder
 from moodreel.flows.training_record import RecordedRun
 from moodreel.flows.voice_training import read_voices, train_voice
@@ -46,8 +46,8 @@ def run_training(order: TrainingOrder) -> None:
         return
     train, held_out = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
     refuse_missing_classes(train.labels, data)
-    tell_skipped(train.num_skipped, "training pictures", data)
-    tell_skipped(held_out.num_skipped, "pictures to measure on", data)
+    progress.tell_skipped(train.num_skipped, "training pictures", data)
+    progress.tell_skipped(held_out.num_skipped, "pictures to measure on", data)
     if config.is_by_votes:
         held_out = labelled_by_votes(held_out)
     if order.init is not None:

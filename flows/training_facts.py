@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from moodreel.flows.training_order import TrainingOrder
 from moodreel.models.registry import read_manifest, registered
-from moodreel.schemas.labels import LABELS, NUM_LABELS
+from moodreel.schemas.labels import NUM_LABELS
 from moodreel.schemas.manifest import Manifest, TrainingRun
 from moodreel.schemas.training import SoundFeatures, TrainingConfig
 from moodreel.tasks.learning.labelled import LabelledFaces
@@ -84,12 +83,6 @@ def describe_clips(corpora: NDArray[np.str_], config: TrainingConfig) -> dict[st
 
 def _licence_of(data: str) -> str:
     return f"that of {data}, which it learnt from"
-
-
-def tell_skipped(num_skipped: int, what: str, data: Path) -> None:
-    """Say on standard error how many examples are left out, if there are any: a misspelt label must not go unseen."""
-    if num_skipped:
-        print(f"{data}: {num_skipped} {what} left out, their label is none of {', '.join(LABELS)}", file=sys.stderr)
 
 
 def describe_run(order: TrainingOrder, history: Sequence[EpochMetrics]) -> tuple[TrainingRun, ...]:

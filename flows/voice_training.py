@@ -15,7 +15,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from moodreel.flows import progress
-from moodreel.flows.training_facts import describe_clips, describe_run, tell_skipped
+from moodreel.flows.training_facts import describe_clips, describe_run
 from moodreel.flows.training_order import TrainingOrder
 from moodreel.flows.training_record import RecordedRun
 from moodreel.schemas.config import SoundConfig
@@ -59,7 +59,7 @@ def train_voice(order: TrainingOrder) -> None:
         )
     clips = read_labelled_clips(data)
     refuse_missing_classes(clips.labels, data, "clip")
-    tell_skipped(clips.num_skipped, "clips", data)
+    progress.tell_skipped(clips.num_skipped, "clips", data)
     identity = identify_run(out, config, digest_clips(clips), order.resume)
     rows, everyone = _rows(model, clips, config, out), np.arange(len(clips.labels))
     of_clips, of_rows = judge_folds(model, config, clips, speaker_folds(clips), rows, out)

@@ -17,6 +17,7 @@ from typing import Final
 from filelock import FileLock
 from pydantic import ValidationError
 
+from moodreel.schemas.complaints import in_words
 from moodreel.schemas.manifest import Manifest
 
 FORMATS: Final = (".safetensors", ".onnx")  # neither can run code when it is opened
@@ -59,9 +60,7 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no TOML: {error}") from error
     except ValidationError as error:
-        told = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
-        wrong = "; ".join(f"{where}: {what}" if where else what for where, what in told)
-        raise ValueError(f"{path}: {wrong}") from error
+        raise ValueError(f"{path}: {in_words(error.errors())}") from error
     if not MODEL_NAME.fullmatch(manifest.name):
         raise ValueError(f"{path}: the name {manifest.name!r} may hold only letters, digits and . _ -")
     if Path(manifest.weights).name != manifest.weights:

@@ -52,11 +52,7 @@ def discover_videos(folder: Path, known: Mapping[tuple[str, FileStamp], str] | N
         """Keep a folder that can't be listed as a row: what lies in it would else be missed in silence."""
         if Path(error.filename) == root:
             raise ValueError(f"{root} can't be listed: {error.strerror}") from error
-        try:
-            with _reading(Path(error.filename)):
-                raise error
-        except VideoError as told:
-            refused.append((nameable(error.filename), told))
+        refused.append((_nameable(error.filename), _told(error.filename, error)))
 
     for path in _walk(root, refuse):
         try:
@@ -68,7 +64,7 @@ def discover_videos(folder: Path, known: Mapping[tuple[str, FileStamp], str] | N
             video_id = (known or {}).get((str(path), stamp)) or hash_file(path)
             files.append(VideoFile(str(path), stamp, video_id))
         except VideoError as error:
-            refused.append((nameable(str(path)), error))
+            refused.append((_nameable(path), error))
     return Discovery(files, refused, num_ignored)
 
 
@@ -108,13 +104,13 @@ def check_unchanged(file: VideoFile) -> None:
         raise VideoError(Reason.CHANGED, f"{file.path} is being written; the next night takes it", "discover")
 
 
-def nameable(path: str) -> str:
+def _nameable(path: str | Path) -> str:
     r"""Return a path as text that can be printed and stored: bytes that are no UTF-8 as \xNN."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _refuse_odd_name(path: Path) -> None:
-    named = nameable(str(path))
+    named = _nameable(path)
     if named != str(path):
         raise VideoError(Reason.BAD_NAME, f"{named}: the path is no UTF-8; rename the file", "discover")
 
@@ -133,7 +129,7 @@ def _is_candidate(path: Path, root: Path) -> bool:
         if path.is_dir() or path.suffix.lower() in MEDIA_EXTENSIONS:
             raise VideoError(
                 Reason.OUTSIDE_FOLDER,
-                f"{nameable(str(path))} is a link that leaves the folder; not followed",
+                f"{_nameable(path)} is a link that leaves the folder; not followed",
                 "discover",
             )
         return False
@@ -159,16 +155,16 @@ class _reading:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        match error:
-            case FileNotFoundError():
-                raise VideoError(
-                    Reason.VANISHED, f"{nameable(str(self.path))} went away during the run", "discover"
-                ) from error
-            case PermissionError():
-                raise VideoError(
-                    Reason.PERMISSION_DENIED, f"{nameable(str(self.path))} may not be read by this user", "discover"
-                ) from error
-            case OSError():
-                raise VideoError(
-                    Reason.READ_ERROR, f"{nameable(str(self.path))}: {error.strerror}", "discover"
-                ) from error
+        if isinstance(error, OSError):
+            raise _told(self.path, error) from error
+
+
+def _told(path: str | Path, error: OSError) -> VideoError:
+    """Return the operating system's error about a file or folder as the reason that it is."""
+    name = _nameable(path)
+    match error:
+        case FileNotFoundError():
+            return VideoError(Reason.VANISHED, f"{name} went away during the run", "discover")
+        case PermissionError():
+            return VideoError(Reason.PERMISSION_DENIED, f"{name} may not be read by this user", "discover")
+    return VideoError(Reason.READ_ERROR, f"{name}: {error.strerror}", "discover")

@@ -32,11 +32,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        write_whole(folder / name, partial(_fill, content))
-
-
-def _fill(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
+        write_whole(folder / name, partial(Path.write_bytes, data=content))
 
 
 def as_page(title: str, told: Sequence[str], tables: Sequence[tuple[TextTable, bytes | None]]) -> str:

@@ -1,4 +1,5 @@
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,19 +74,21 @@ def test_odd_names_and_links_to_themselves_stop_nothing(tmp_path: Path) -> None:
     assert all(str(error).encode() for error in told.values()), "no table could hold it"
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
-    """As a user whom permissions bind: root lists everything."""
-    (tmp_path / "camera").mkdir()
-    (tmp_path / "camera" / "a.mp4").write_bytes(MP4_HEAD)
-    (tmp_path / "b.mp4").write_bytes(MP4_HEAD)
-    tmp_path.chmod(0o755)
-    with unlistable(tmp_path / "camera"):
-        found = discover_videos(tmp_path)
-        assert [os.path.basename(file.path) for file in found.files] == ["b.mp4"]
-        [(path, error)] = found.refused
-        assert (path, error.reason) == (str(tmp_path / "camera"), Reason.PERMISSION_DENIED)
-    with unlistable(tmp_path), pytest.raises(ValueError, match="can't be listed: Permission denied"):
-        discover_videos(tmp_path)
+def test_a_folder_that_cannot_be_listed_is_told() -> None:
+    """As a user whom permissions bind, since root lists everything; pytest's own folders are closed to others."""
+    with tempfile.TemporaryDirectory() as made:
+        root = Path(made)
+        root.chmod(0o755)
+        (root / "camera").mkdir()
+        (root / "camera" / "a.mp4").write_bytes(MP4_HEAD)
+        (root / "b.mp4").write_bytes(MP4_HEAD)
+        with unlistable(root / "camera"):
+            found = discover_videos(root)
+            assert [os.path.basename(file.path) for file in found.files] == ["b.mp4"]
+            [(path, error)] = found.refused
+            assert (path, error.reason) == (str(root / "camera"), Reason.PERMISSION_DENIED)
+        with unlistable(root), pytest.raises(ValueError, match="can't be listed: Permission denied"):
+            discover_videos(root)
 
 
 @contextmanager
@@ -94,8 +97,6 @@ def unlistable(folder: Path) -> Iterator[None]:
     folder.chmod(0o100)
     if user == 0:
         os.chown(folder, 65534, -1)
-        for parent in folder.parents:
-            parent.chmod(parent.stat().st_mode | 0o011)
         os.seteuid(65534)
     try:
         yield
