@@ -1,9 +1,9 @@
 """Open a video file safely and read what its container says."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
@@ -15,33 +15,44 @@ from moodreel.schemas.config import Isolation
 from moodreel.schemas.media import ALLOWED_DEMUXERS
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import VideoInfo
+from moodreel.tasks.files import WatchedFile, told_error
 
 
 @contextmanager
 def open_video(path: str, stage: str) -> Iterator[InputContainer]:
     """Open a local file with one of the allowed demuxers, one decoding thread.
 
+    An error of the disk or share while the video is read is raised at the end, whatever FFmpeg took it for.
+
     Raises:
         VideoError: EMPTY_FILE, NOT_A_VIDEO, VANISHED, PERMISSION_DENIED or READ_ERROR.
     """
-    # "file:" in front keeps names such as concat:x.mp4 from being read as protocols
+    try:
+        file = WatchedFile(path)
+    except OSError as error:
+        raise told_error(path, error, stage) from error
+    with file:
+        try:
+            with _open_container(file, path, stage) as container:
+                yield container
+        except (VideoError, av.FFmpegError) as error:
+            if file.error is None:
+                raise
+            raise told_error(path, file.error, stage) from error
+        if file.error is not None:
+            raise told_error(path, file.error, stage)
+
+
+def _open_container(file: WatchedFile, path: str, stage: str) -> InputContainer:
+    if os.fstat(file.fileno()).st_size == 0:
+        raise VideoError(Reason.EMPTY_FILE, f"{path} has no bytes", stage)
+    # from an open file nothing in a name or in the content can make FFmpeg open another one
     options = {"protocol_whitelist": "file", "format_whitelist": ALLOWED_DEMUXERS}
     try:
-        if Path(path).stat().st_size == 0:
-            raise VideoError(Reason.EMPTY_FILE, f"{path} has no bytes", stage)
-        container = av.open("file:" + path, options=options, metadata_errors="replace")
-    except FileNotFoundError as error:
-        raise VideoError(Reason.VANISHED, f"{path} went away during the run", stage) from error
-    except PermissionError as error:
-        raise VideoError(Reason.PERMISSION_DENIED, f"{path} may not be read by this user", stage) from error
+        return av.open(file, mode="r", options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
-        # FFmpeg's errors about content derive from ValueError, those about files from OSError
-        if isinstance(error, OSError) and not isinstance(error, ValueError):
-            raise VideoError(Reason.READ_ERROR, f"{path}: {error.strerror}", stage) from error
         message = f"{path} cannot be opened: not a video container that is read here, or a damaged one"
         raise VideoError(Reason.NOT_A_VIDEO, message, stage) from error
-    with container:
-        yield container
 
 
 def probe_video(path: str, limits: Isolation | None = None) -> VideoInfo:

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from blake3 import blake3
 from moodreel.schemas.media import MEDIA_EXTENSIONS, SNIFF_BYTES, has_container_signature
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import FileStamp, VideoFile
+from moodreel.tasks.files import nameable, told_error
 
 LOOKS_APART_S: Final = 2.0  # between two looks at a file that tell whether somebody is writing it
 
@@ -52,7 +54,7 @@ def discover_videos(folder: Path, known: Mapping[tuple[str, FileStamp], str] | N
         """Keep a folder that can't be listed as a row: what lies in it would else be missed in silence."""
         if Path(error.filename) == root:
             raise ValueError(f"{root} can't be listed: {error.strerror}") from error
-        refused.append((_nameable(error.filename), _told(error.filename, error)))
+        refused.append((nameable(error.filename), told_error(error.filename, error, "discover")))
 
     for path in _walk(root, refuse):
         try:
@@ -64,7 +66,7 @@ def discover_videos(folder: Path, known: Mapping[tuple[str, FileStamp], str] | N
             video_id = (known or {}).get((str(path), stamp)) or hash_file(path)
             files.append(VideoFile(str(path), stamp, video_id))
         except VideoError as error:
-            refused.append((_nameable(path), error))
+            refused.append((nameable(path), error))
     return Discovery(files, refused, num_ignored)
 
 
@@ -104,13 +106,8 @@ def check_unchanged(file: VideoFile) -> None:
         raise VideoError(Reason.CHANGED, f"{file.path} is being written; the next night takes it", "discover")
 
 
-def _nameable(path: str | Path) -> str:
-    r"""Return a path as text that can be printed and stored: bytes that are no UTF-8 as \xNN."""
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
 def _refuse_odd_name(path: Path) -> None:
-    named = _nameable(path)
+    named = nameable(path)
     if named != str(path):
         raise VideoError(Reason.BAD_NAME, f"{named}: the path is no UTF-8; rename the file", "discover")
 
@@ -129,7 +126,7 @@ def _is_candidate(path: Path, root: Path) -> bool:
         if path.is_dir() or path.suffix.lower() in MEDIA_EXTENSIONS:
             raise VideoError(
                 Reason.OUTSIDE_FOLDER,
-                f"{_nameable(path)} is a link that leaves the folder; not followed",
+                f"{nameable(path)} is a link that leaves the folder; not followed",
                 "discover",
             )
         return False
@@ -145,26 +142,9 @@ def _is_candidate(path: Path, root: Path) -> bool:
         return has_extension  # its failure gets its reason where the file is read in earnest
 
 
-class _reading:
-    """Turn the operating system's errors about a file into reasons."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise _told(self.path, error) from error
-
-
-def _told(path: str | Path, error: OSError) -> VideoError:
-    """Return the operating system's error about a file or folder as the reason that it is."""
-    name = _nameable(path)
-    match error:
-        case FileNotFoundError():
-            return VideoError(Reason.VANISHED, f"{name} went away during the run", "discover")
-        case PermissionError():
-            return VideoError(Reason.PERMISSION_DENIED, f"{name} may not be read by this user", "discover")
-    return VideoError(Reason.READ_ERROR, f"{name}: {error.strerror}", "discover")
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise told_error(path, error, "discover") from error

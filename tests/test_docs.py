@@ -19,7 +19,7 @@ from moodreel.tasks.learning.evaluate import classify_faces, score
 from moodreel.tasks.learning.labelled import labelled_by_votes, read_labelled_faces
 from moodreel.warehouse.ask import TIMEOUT_S, ask
 from moodreel.warehouse.lake import PATIENCE_S
-from moodreel.warehouse.leases import LENGTH_S, UPKEEP_WAIT_S
+from moodreel.warehouse.leases import LENGTH_S, UPKEEP_LENGTH_S
 from moodreel.warehouse.upkeep import MIN_AGE
 
 ROOT = Path(__file__).parents[1]
@@ -97,9 +97,10 @@ def test_tables_and_reasons_are_documented_as_declared() -> None:
         ("docs/reasons.md", f"`max_streams` ({LIMITS.max_streams})"),
         ("docs/serving.md", f"ends after {TIMEOUT_S:g} seconds (`--timeout`"),
         ("docs/upkeep.md", f"once they are {['a'][MIN_AGE.days - 1]} day old"),
-        ("docs/upkeep.md", f"waits for `maintain`, up to {['a'][int(UPKEEP_WAIT_S // 60) - 1]} minute"),
+        ("docs/upkeep.md", f"waits for `maintain` and says so, up to {['an'][int(UPKEEP_LENGTH_S // 3600) - 1]} hour"),
         ("docs/storage.md", f"a run waits up to {COUNTED[PATIENCE_S // 60]} minutes and does"),
         ("docs/storage.md", f"a lease lasts {COUNTED[LENGTH_S // 60]} minutes"),
+        ("docs/storage.md", f"holds up runs for {['an'][int(UPKEEP_LENGTH_S // 3600) - 1]} hour at most"),
         ("docs/own-models.md", f"crops hold {PictureConfig().crop_margin}"),
     ],
 )

@@ -15,6 +15,7 @@ from moodreel.warehouse import upkeep
 from moodreel.warehouse.connect import CATALOG
 from moodreel.warehouse.files import DataFiles, table_of
 from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.leases import VIDEO, drop_lease
 from moodreel.warehouse.proof import NotErasedError, Proof, holds_target, prove_erased
 from moodreel.warehouse.staging import remove_abandoned
 from moodreel.warehouse.statistics import tighten
@@ -67,6 +68,7 @@ def delete_rows(lake: Lake, target: Target) -> None:
             _count_faces_anew(connection, target.video_id)
 
     lake.transact(work)
+    drop_lease(lake, VIDEO + target.video_id)  # of a run that died at work on it
 
 
 def delete_strays(lake: Lake, target: Target) -> None:

@@ -4,6 +4,7 @@ A holder that died holds its leases until they expire, or until somebody on the 
 them. Two inserts into a table of the lake are no conflict, so nothing there could keep two runs from the same video.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -18,11 +19,14 @@ from moodreel.warehouse.lake import Lake, WarehouseError
 from moodreel.warehouse.processes import has_died, this_process
 
 LENGTH_S: Final = 120.0  # how long a dead holder on another machine keeps others waiting
-UPKEEP_WAIT_S: Final = 60.0  # how long a run waits for upkeep to end
+# Of upkeep: it may hold the one connection for long, in a transaction that a renewal beside it would make fail. A run
+# waits for its end, and no longer.
+UPKEEP_LENGTH_S: Final = 3600.0
 _LOOK_S: Final = 0.5  # between two looks at a lease that is waited for
 RUN, VIDEO, UPKEEP = "run:", "video:", "upkeep"  # what names begin with
 _TURN: Final = "turn"  # goes from hand to hand, whoever holds it
 _TABLE: Final = f"{CATALOG}.moodreel_leases"
+log = logging.getLogger("moodreel")
 
 
 class Leases:
@@ -32,7 +36,7 @@ class Leases:
     a fraction of the length.
 
     Attributes:
-        abandoned: names that this holder found held by one that was over, which therefore died at work on them.
+        abandoned: names that this holder took over from one that was over, which therefore died at work on them.
     """
 
     def __init__(self, lake: Lake, holder: str, length_s: float = LENGTH_S) -> None:
@@ -43,13 +47,7 @@ class Leases:
         self._ended = threading.Event()
         self._renewal = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
 
-        def work(connection: duckdb.DuckDBPyConnection) -> None:
-            connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {_TABLE}"
-                " (name VARCHAR PRIMARY KEY, holder VARCHAR NOT NULL, expires_at DOUBLE NOT NULL)"
-            )
-
-        lake.transact(work)
+        lake.transact(_make_table)
 
     def __enter__(self) -> "Leases":
         self._renewal.start()
@@ -74,13 +72,14 @@ class Leases:
 
         def work(connection: duckdb.DuckDBPyConnection) -> bool:
             for held, holder, expires_at in connection.execute(f"FROM {_TABLE}").fetchall():
-                if holder == self._holder or held == _TURN:
+                is_in_the_way = held == name or (blocked_by is not None and held.startswith(blocked_by))
+                if holder == self._holder or held == _TURN or not is_in_the_way:
                     continue
-                if _is_over(holder, expires_at):
-                    self.abandoned.add(held)
-                    connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [held])
-                elif held == name or (blocked_by and held.startswith(blocked_by)):
+                if not _is_over(holder, expires_at):
                     return False
+                # any other that is over stays, so that whoever comes to take it learns that its holder died
+                self.abandoned.add(held)
+                connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [held])
             # of two that take different names which exclude each other, PostgreSQL sees a conflict only in a common row
             for taken in [name] if blocked_by is None else [name, _TURN]:
                 connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [taken])
@@ -92,20 +91,23 @@ class Leases:
         self._names.add(name)
         return True
 
-    def take_run(self, run_id: str, wait_s: float = UPKEEP_WAIT_S) -> None:
-        """Take the lease of a run, waiting a little for upkeep to end.
+    def take_run(self, run_id: str, wait_s: float = UPKEEP_LENGTH_S) -> None:
+        """Take the lease of a run, after upkeep if there is any.
 
         Raises:
             WarehouseError: it does not end.
         """
-        until = time.monotonic() + wait_s
+        started, is_told = time.monotonic(), False
         while not self.take(RUN + run_id, blocked_by=UPKEEP):
-            if time.monotonic() > until:
+            if time.monotonic() > started + wait_s:
                 raise WarehouseError(f"{self._lake.folder} is under upkeep: start the run when it is over")
+            if not is_told:
+                is_told = True
+                log.warning("%s is under upkeep: the run begins when that is over", self._lake.folder)
             time.sleep(_LOOK_S)
 
     def release(self, name: str) -> None:
-        """Give a lease back; where that fails, it ends with the holder."""
+        """Give a lease back; where that fails, it expires."""
         self._names.discard(name)
         sql = f"DELETE FROM {_TABLE} WHERE name = ? AND holder = ?"
         with suppress(duckdb.Error, WarehouseError):  # what was done under the lease is done
@@ -126,7 +128,10 @@ class Leases:
             time.sleep(_LOOK_S)
 
     def _insert(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        connection.execute(f"INSERT INTO {_TABLE} VALUES (?, ?, ?)", [name, self._holder, time.time() + self._length_s])
+        connection.execute(f"INSERT INTO {_TABLE} VALUES (?, ?, ?)", [name, self._holder, self._end_of(name)])
+
+    def _end_of(self, name: str) -> float:
+        return time.time() + (UPKEEP_LENGTH_S if name == UPKEEP else self._length_s)
 
     def _keep_renewing(self) -> None:
         while not self._ended.wait(self._length_s / 4):
@@ -134,13 +139,29 @@ class Leases:
                 self._lake.transact(self._renew)
 
     def _renew(self, connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute(
-            f"UPDATE {_TABLE} SET expires_at = ? WHERE holder = ?", [time.time() + self._length_s, self._holder]
-        )
+        holders = dict(connection.execute(f"SELECT name, holder FROM {_TABLE}").fetchall())
         # a machine that slept finds its leases expired and cleared away: what nobody took meanwhile is taken back
-        present = {name for (name,) in connection.execute(f"SELECT name FROM {_TABLE}").fetchall()}
-        for name in sorted(self._names - present):
-            self._insert(connection, name)
+        for name in sorted(self._names):
+            if holders.get(name, self._holder) == self._holder:
+                connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [name])
+                self._insert(connection, name)
+
+
+def drop_lease(lake: Lake, name: str) -> None:
+    """Remove a lease whose holder died, since its name tells of a video that is erased."""
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        _make_table(connection)
+        connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [name])
+
+    lake.transact(work)
+
+
+def _make_table(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {_TABLE}"
+        " (name VARCHAR PRIMARY KEY, holder VARCHAR NOT NULL, expires_at DOUBLE NOT NULL)"
+    )
 
 
 def _is_over(holder: str, expires_at: float) -> bool:

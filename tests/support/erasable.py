@@ -15,6 +15,7 @@ from moodreel.schemas.values import FileStamp, Outcome, StepKey, StepResult, Vid
 from moodreel.warehouse.append import append_rows
 from moodreel.warehouse.commit import commit_steps, commit_video
 from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.leases import VIDEO, Leases
 from moodreel.warehouse.records import record_failure, record_sightings
 
 INFO = VideoInfo(2.0, 25.0, 160, 96, "h264", None, 0)
@@ -92,6 +93,7 @@ def fill(folder: Path) -> None:
                 row = {name: made_up(kind) for name, kind, _ in TABLES[table].columns}
                 row |= {name: value for name, value in (("video_id", video), ("path", PATHS[video])) if name in row}
                 lake.transact(lambda connection, table=table, row=row: append_rows(connection, table, [row]))  # type: ignore[misc]  # mypy sees no type in the defaults
+    assert Leases(lake, "dead run").take(VIDEO + ZOE)
     lake.close()
     abandoned = folder / "staging" / "dead-run" / ZOE
     abandoned.mkdir(parents=True)

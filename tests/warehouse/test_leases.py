@@ -114,6 +114,17 @@ def test_a_killed_holder_is_noticed_at_once_on_its_machine(lake: Lake, holder: H
     assert leases.wait_for_any(["video:b"]) == ["video:b"]
 
 
+def test_who_takes_over_from_a_dead_holder_learns_of_it_whatever_others_took(lake: Lake, holder: Holder) -> None:
+    pid, _ = holder(600.0)
+    os.kill(pid, signal.SIGKILL)
+    with Leases(lake, "upkeep") as upkeep, Leases(lake, "run") as run:
+        until = time.monotonic() + 10
+        while upkeep.held("video:") and time.monotonic() < until:
+            time.sleep(0.1)
+        assert upkeep.take(UPKEEP, blocked_by=RUN) and run.take("video:b")
+        assert run.take("video:a") and run.abandoned == {"video:a"} and upkeep.abandoned == set()
+
+
 def test_one_that_stopped_renewing_expires_and_takes_nothing_back_from_the_next(lake: Lake, holder: Holder) -> None:
     pid, _ = holder(3.0)
     leases = Leases(lake, "me")
@@ -125,12 +136,22 @@ def test_one_that_stopped_renewing_expires_and_takes_nothing_back_from_the_next(
     assert lake.query("SELECT holder LIKE 'me@%' FROM __ducklake_metadata_lake.moodreel_leases") == [(True,)]
 
 
+def test_upkeep_that_keeps_its_own_renewal_waiting_keeps_its_lease(lake: Lake, tmp_path: Path) -> None:
+    """As a long merge does, which works on the connection that the renewal needs."""
+    other_lake = Lake(tmp_path)
+    with Leases(lake, "upkeep", length_s=1.0) as upkeep, lake.on_one_thread():
+        assert upkeep.take(UPKEEP, blocked_by=RUN)
+        time.sleep(2)
+        assert not Leases(other_lake, "run").take(f"{RUN}r", blocked_by=UPKEEP)
+    other_lake.close()
+
+
 def test_one_that_slept_takes_back_what_nobody_took(lake: Lake, holder: Holder) -> None:
     pid, _ = holder(2.0)
     os.kill(pid, signal.SIGSTOP)
     time.sleep(3)
     leases = Leases(lake, "me")
-    assert leases.held("video:") == [] and leases.take("video:b")  # clears away what expired
+    assert leases.held("video:") == [] and leases.take("video:b")
     os.kill(pid, signal.SIGCONT)
     time.sleep(2)
     assert leases.held("video:") == ["video:a", "video:b"]
@@ -148,11 +169,14 @@ def test_a_holder_may_take_again_and_gives_back_only_its_own(lake: Lake) -> None
     assert Leases(lake, "third").held("") == []
 
 
-def test_a_run_waits_a_little_for_upkeep_and_then_says_so(lake: Lake) -> None:
+def test_a_run_waits_for_upkeep_and_says_so(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     run = Leases(lake, "run")
     with Leases(lake, "upkeep") as upkeep:
         assert upkeep.take(UPKEEP, blocked_by=RUN)
         with pytest.raises(WarehouseError, match="under upkeep"):
-            run.take_run("r", wait_s=1)
+            run.take_run("r", wait_s=2)
+        assert [line.getMessage() for line in caplog.records] == [
+            f"{lake.folder} is under upkeep: the run begins when that is over"
+        ]
     run.take_run("r", wait_s=1)
     assert not upkeep.take(UPKEEP, blocked_by=RUN)
