@@ -13,6 +13,7 @@
 Pixels never leave the analyst: it gives small Arrow tables, piece by piece, so memory does not grow with length.
 """
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,6 +37,7 @@ from moodreel.tasks.voices import VoiceClassifier
 
 _FACES_AT_ONCE = 64  # crops held before they are classified and given away
 _FRAMES_AT_ONCE = 512
+_SECONDS_AT_ONCE = 60.0  # of work on very large pictures, where a long silence would count as a hang
 
 
 class VideoAnalyst:
@@ -80,6 +82,7 @@ class VideoAnalyst:
         view: NDArray[np.float32] | None = None
         seen: NDArray[np.uint8] | None = None
         faces: Faces | None = None
+        given_at = time.monotonic()
         for sample in sample_frames(file.path, self.config.picture, segment, errors):
             frame, before = sample.frame, view
             view = view_of(frame.rgb)
@@ -91,8 +94,10 @@ class VideoAnalyst:
             change, likeness = compare_views(before, view) if before is not None else (0.0, 1.0)
             crops = [cut_crop(frame.rgb, box, self.config.picture) for box in faces.boxes]
             rows.add(frame.ts_s, change, likeness, faces, crops)
-            if rows.num_faces >= _FACES_AT_ONCE or rows.num_frames >= _FRAMES_AT_ONCE:
+            is_late = time.monotonic() - given_at > _SECONDS_AT_ONCE
+            if rows.num_faces >= _FACES_AT_ONCE or rows.num_frames >= _FRAMES_AT_ONCE or is_late:
                 yield from self._give(rows)
+                given_at = time.monotonic()
         yield from self._give(rows)
         yield UnitEnd(Outcome.BROKEN if errors else Outcome.OK, _first_of(errors))
 

@@ -70,6 +70,22 @@ def test_a_portrait_is_one_person_in_every_frame_and_smiles(analyst: VideoAnalys
     assert tables["audio_windows"]["window_id"].to_pylist() == list(range(tables["audio_windows"].num_rows))
 
 
+def test_slow_pictures_are_given_away_one_by_one_and_are_the_same(
+    analyst: VideoAnalyst, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 8K pictures are, of which hundreds in one piece would take longer than a worker may be silent."""
+    portrait_clip(tmp_path / "a.mp4", seconds=1)
+    unit = Unit(file_in(tmp_path), Segment())
+    together = [piece for piece in analyst.analyse(unit) if isinstance(piece, Part)]
+    monkeypatch.setattr("moodreel.tasks.video._SECONDS_AT_ONCE", 0.0)
+    apart = [piece for piece in analyst.analyse(unit) if isinstance(piece, Part)]
+    tables = [piece.table for piece in together]
+    assert [piece.table for piece in apart] == [name for _ in range(5) for name in tables] + [*tables]
+    for whole in together:
+        pieces = [piece.rows for piece in apart if piece.table == whole.table]
+        assert pa.concat_tables(pieces).equals(whole.rows), whole.table
+
+
 def test_faces_without_a_wanted_models_verdict_are_no_verdict_of_none(analyst: VideoAnalyst, tmp_path: Path) -> None:
     """As where a worker has other weights under the model's name."""
     portrait_clip(tmp_path / "a.mp4", seconds=1)
