@@ -22,6 +22,7 @@ from moodreel.tasks.discover import LOOKS_APART_S, check_unchanged, discover_vid
 from moodreel.tasks.plan import VideoWork, plan_videos, wanted_steps
 from moodreel.tasks.units import cut_units
 from moodreel.warehouse.audit import record_access
+from moodreel.warehouse.closing import closing_rows
 from moodreel.warehouse.commit import commit_video
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.leases import VIDEO, Leases
@@ -335,15 +336,5 @@ class Night:
         names = ("path", "people", "dominant_emotion", "share", "voice", "verdict", "seconds")
         face = read_manifest(self.config.face_models[0])
         voice = next((read_manifest(name).model_id for name in self.config.voice_models), None)
-        rows = self.lake.query(
-            "WITH mine AS (SELECT video_id, max(seconds) AS seconds FROM steps WHERE run_id = ? GROUP BY video_id)"
-            " SELECT faces.path, num_people, faces.dominant_emotion, faces.dominant_share,"
-            " coalesce(voices.dominant_emotion, if(sound = 'ok', 'no speech', sound)), verdicts.emotion, seconds"
-            " FROM mine JOIN video_emotions AS faces ON faces.video_id = mine.video_id AND faces.model_id = ?"
-            " LEFT JOIN video_voice AS voices ON voices.video_id = mine.video_id AND voices.model_id = ?"
-            " LEFT JOIN video_verdict AS verdicts ON verdicts.video_id = mine.video_id AND from_s IS NULL"
-            " AND face_model_id = faces.model_id AND voice_model_id IS NOT DISTINCT FROM voices.model_id"
-            " ORDER BY faces.path",
-            [self.run_id, face.model_id, voice],
-        )
+        rows = closing_rows(self.lake, self.run_id, face.model_id, voice)
         return [{**dict(zip(names, row, strict=True)), "model": face.name} for row in rows]
