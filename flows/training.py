@@ -10,6 +10,7 @@ from moodreel.flows.training_order import TrainingOrder
 from moodreel.flows.training_record import RecordedRun
 from moodreel.flows.voice_training import read_voices, train_voice
 from moodreel.models.packing import load_weights
+from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import Manifest
 from moodreel.schemas.training import TrainingConfig
 from moodreel.tasks.learning.calibration import Calibration, calibrate
@@ -51,7 +52,7 @@ def run_training(order: TrainingOrder) -> None:
     if config.is_by_votes:
         held_out = labelled_by_votes(held_out)
     if order.init is not None:
-        load_weights(order.init)  # what is no weights is refused before anything is written
+        load_weights(order.init, LABELS)  # what is no weights is refused before anything is written
     identity = identify_run(out, config, digest_faces(train, held_out), order.resume, order.init)
     learning, validation = (_read(order.model, faces, config, out) for faces in (train, held_out))
 

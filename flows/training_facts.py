@@ -29,6 +29,7 @@ _FER2013: Final[dict[str, Any]] = {
         "How well it does on different ages, skin colours and sexes is not measured: FER2013 does not name them.",
     ),
 }
+_CHOSEN: Final = "Its best epoch was chosen on the pictures that it is measured on, which flatters it a little."
 _UNMEASURED: Final = "How well it does on different ages, origins and sexes is not measured."
 _CORPORA: Final = ["emodb_2s", "ravdess_speech"]  # the files of EmoDB and RAVDESS
 _NOT_FOR_SALE: Final = "research only, not for commercial use"
@@ -63,6 +64,8 @@ def describe_faces(train: LabelledFaces, data: str, config: TrainingConfig, init
     else:
         failings = (f"Small, turned or covered faces: it sees {config.source_px} px of grey.", _UNMEASURED)
         facts = {"licence": _licence_of(data), "trained_on": trained_on, "known_failings": failings}
+    if config.keep == "best":
+        facts["known_failings"] += (_CHOSEN,)
     start = _model_of(init)
     if start is not None and start.licence != facts["licence"]:
         facts["licence"] += f"; of the weights of {start.name}, with which it began: {start.licence}"

@@ -198,5 +198,5 @@ def load_network(manifest: Manifest) -> "nn.Module":
     from moodreel.models.packing import load_weights
 
     network = build_network(manifest.network)
-    network.load_state_dict(load_weights(checked_weights(manifest)))
+    network.load_state_dict(load_weights(checked_weights(manifest), manifest.labels))
     return network.eval()

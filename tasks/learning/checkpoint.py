@@ -30,7 +30,7 @@ def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[
     if not path.exists():
         return None
     refuse_to_overwrite(folder, resume)
-    state: dict[str, Any] = torch.load(path, weights_only=True)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if TrainingConfig.model_validate_json(state["config"]) != config:
         raise ValueError(f"{folder} holds a run of another recipe: name another --out")
     return state

@@ -29,7 +29,7 @@ def write_weights(network: nn.Module, name: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     weights = out / f"{name}.safetensors"
     write_whole(weights, lambda path: save_weights(network.state_dict(), path))
-    network.load_state_dict(load_weights(weights))
+    network.load_state_dict(load_weights(weights, LABELS))
 
 
 def write_manifest(network: nn.Module, config: TrainingConfig, name: str, out: Path, **facts: object) -> Manifest:

@@ -6,15 +6,16 @@ from torch import nn
 
 from moodreel.models.features import find_head
 from moodreel.models.packing import load_weights
+from moodreel.schemas.labels import LABELS
 
 
 def load_initial_weights(network: nn.Module, path: Path) -> None:
     """Load a safetensors file into a network; a last layer of other outputs is left as it is, all else must fit.
 
     Raises:
-        ValueError: the file is missing or no safetensors, or belongs to another network.
+        ValueError: the file is missing or no safetensors, or belongs to another network or order of labels.
     """
-    given, own = load_weights(path), network.state_dict()
+    given, own = load_weights(path, LABELS), network.state_dict()
     layer = find_head(network)
     head = {
         f"{name}.{part}" for name, module in network.named_modules() if module is layer for part in ("weight", "bias")

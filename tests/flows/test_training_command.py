@@ -226,7 +226,7 @@ def test_the_figures_of_a_manifest_are_those_of_the_weights_as_they_ship(
     assert moodreel("train", "debug", "--data", str(data), "--out", "r").code == 0
     manifest = Manifest.model_validate(tomllib.loads((tmp_path / "r" / "debug.toml").read_text()))
     network = build_network(manifest.network)
-    network.load_state_dict(load_weights(tmp_path / "r" / manifest.weights))
+    network.load_state_dict(load_weights(tmp_path / "r" / manifest.weights, LABELS))
     faces, config = read_labelled_faces(data, "public_test"), debug()
     probabilities = predict(network, FaceExamples(faces, config), config)
     calibration = calibrate(probabilities, faces.labels)

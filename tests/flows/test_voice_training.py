@@ -99,7 +99,7 @@ def test_trained_weights_are_a_model_that_hears_windows(data: Path, moodreel: An
     manifest = Manifest.model_validate(tomllib.loads((run / "gan-sgdma-voice.toml").read_text(encoding="utf-8")))
     wanted = manifest.sound_input()
     assert (wanted.feature_set, wanted.length, wanted.window_s) == ("IS10", 1582, 2.0)
-    weights = load_weights(run / manifest.weights)
+    weights = load_weights(run / manifest.weights, LABELS)
     assert weights["centre"].shape == weights["scale"].shape == (1582,)
     assert wanted.standardised_over > len(LABELS) * len(SPEAKERS)  # changed copies among them
     with pytest.raises(ValueError, match="takes sound"):

@@ -24,6 +24,7 @@ from moodreel.models.own import (
     store_manifest,
     store_weights,
 )
+from moodreel.models.packing import save_weights
 from moodreel.models.registry import REGISTERED, checked_weights, read_manifest, registered
 from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import Manifest
@@ -83,6 +84,14 @@ def test_weights_are_checked_each_time_and_missing_ones_named(folder: Path, tmp_
     own_weights(manifest).unlink()
     with pytest.raises(ValueError, match="register the model again with `moodreel models add`"):
         checked_weights(manifest)
+
+
+def test_labels_in_another_order_than_the_weights_say_are_refused(tmp_path: Path) -> None:
+    save_weights(face_network().state_dict(), tmp_path / "mine.safetensors")
+    path = write_manifest(tmp_path, "mine.safetensors", network="debug-cnn")
+    assert "says that its outputs are angry, disgust, fear, happy" in trial(path)
+    path = write_manifest(tmp_path, "mine.safetensors", network="debug-cnn", name="other", labels=LABELS)
+    check_network(store(path))
 
 
 def test_weights_that_are_not_the_manifests_leave_nothing(folder: Path, tmp_path: Path) -> None:

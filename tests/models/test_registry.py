@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from moodreel.models import registry
 from moodreel.models.features import num_features
@@ -18,7 +19,7 @@ def test_every_registered_model_has_a_true_manifest(name: str) -> None:
     assert checked_weights(manifest).suffix == ".safetensors"
     assert sorted(manifest.labels) == sorted(LABELS)
     network = build_network(manifest.network)
-    network.load_state_dict(load_weights(checked_weights(manifest)))
+    network.load_state_dict(load_weights(checked_weights(manifest), manifest.labels))
     assert manifest.num_features == (num_features(network) if manifest.task == "face" else None)
     assert manifest.licence and manifest.trained_on and manifest.metrics
     assert manifest.known_failings and manifest.training and manifest.per_class.keys() == set(LABELS)
@@ -69,13 +70,24 @@ def test_inception_resnet_v2_has_the_published_size() -> None:
     assert sum(parameter.numel() for parameter in build_network("inception-resnet-v2").parameters()) == 54_317_223
 
 
+def test_weights_that_name_another_order_of_labels_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights({"weight": torch.ones(2)}, path)
+    swapped = ["disgust", "angry", *LABELS[2:]]
+    assert LABELS[:2] == ("angry", "disgust")
+    with pytest.raises(ValueError, match=r"outputs are angry, disgust, .* expected disgust, angry, .* its manifest"):
+        load_weights(path, swapped)
+    save_file({"weight": torch.ones(2)}, path)  # another program's, which says nothing of them
+    assert load_weights(path, swapped)["weight"].tolist() == [1, 1]
+
+
 def test_packed_weights_come_back_within_half_a_step_and_a_quarter_of_the_size(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(16, 64, 3), torch.nn.BatchNorm2d(64), torch.nn.Linear(300, 40))
     network[0].weight.data[3] = 0  # a dead channel must not divide by zero
     state = network.state_dict()
     save_weights(state, tmp_path / "w.safetensors")
-    back = load_weights(tmp_path / "w.safetensors")
+    back = load_weights(tmp_path / "w.safetensors", LABELS)
     assert back.keys() == state.keys()
     for name, tensor in state.items():
         if tensor.ndim < 2:

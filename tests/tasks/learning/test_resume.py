@@ -4,14 +4,19 @@ import resource
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from stripes import are_equal, train_on_stripes
 
 from moodreel.schemas.training import OneCycle, Plateau, TrainingConfig
 from moodreel.tasks.learning.checkpoint import BEST, CHECKPOINT
+from moodreel.tasks.learning.examples import FaceExamples
+from moodreel.tasks.learning.labelled import read_labelled_faces
 from moodreel.tasks.learning.recipes import RECIPES
-from moodreel.tasks.learning.train import METRICS, EpochMetrics
+from moodreel.tasks.learning.train import METRICS, EpochMetrics, Trained, train_classifier
 
 ONE_CYCLE = RECIPES["debug"]()
 PLATEAU = ONE_CYCLE.model_copy(
@@ -83,6 +88,32 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     ]
     lines = [(tmp_path / run / METRICS).read_text().splitlines() for run in ("killed", "whole")]
     assert len(lines[0]) == len(lines[1]) == config.num_epochs
+
+
+def _train_on_two_threads(out: Path, source: Path, **options: Any) -> Trained:
+    """A real network on real faces, whose sums two threads may round otherwise from run to run."""
+    torch.set_num_threads(2)
+    config = RECIPES["small-vgg"]().model_copy(update={"num_epochs": 3})
+    learning = FaceExamples(read_labelled_faces(source, "train").pick(np.arange(4000)), config)
+    validation = FaceExamples(read_labelled_faces(source, "public_test"), config)
+    return train_classifier(config, learning, validation, out, **options)
+
+
+def _die_on_two_threads(out: Path, source: Path) -> None:
+    _train_on_two_threads(out, source, on_epoch=lambda _: _die())
+
+
+@pytest.mark.slow
+@pytest.mark.needs_shared
+def test_on_several_threads_a_killed_run_comes_within_a_fifth_of_a_point(tmp_path: Path, fer2013: Path) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=_die_on_two_threads, args=(tmp_path / "a", fer2013))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    resumed = _train_on_two_threads(tmp_path / "a", fer2013, resume=True)
+    whole = _train_on_two_threads(tmp_path / "b", fer2013)
+    assert [line.epoch for line in resumed.history] == [0, 1, 2]
+    assert resumed.history[-1].accuracy == pytest.approx(whole.history[-1].accuracy, abs=0.002)
 
 
 def test_a_finished_run_that_is_resumed_takes_no_step_and_mends_its_metrics(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from moodreel.tasks.learning.recipes import RECIPES
 from moodreel.tasks.learning.train import train_classifier
 
 ZOO = (
-    "inception-resnet-v2", "small-vgg", "medium-vgg", "baseline-residual", "plain-cnn", "mobilenet-v3-large",
-    "resnet34", "resnet50", "wide-resnet-50-2", "vgg16", "vgg19", "inception-v3",
+    "inception-resnet-v2", "gan-sgdma", "small-vgg", "medium-vgg", "baseline-residual", "plain-cnn",
+    "mobilenet-v3-large", "resnet34", "resnet50", "wide-resnet-50-2", "vgg16", "vgg19", "inception-v3",
     "xception", "cnn", "r-cnn", "lstm", "rnn", "dbn",
 )  # fmt: skip
 BATCH, STEPS, EPOCHS = 16, 50, 5
@@ -25,7 +25,7 @@ def first_faces(source: Path) -> LabelledFaces:
     return _read[source]
 
 
-LARGE = ("inception-resnet-v2", "inception-v3", "xception")  # also at debug size
+LARGE = ("inception-resnet-v2", "gan-sgdma", "inception-v3", "xception")  # also at debug size
 
 
 @pytest.mark.needs_shared
