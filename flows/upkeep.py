@@ -18,7 +18,9 @@ from moodreel.warehouse.leases import RUN, UPKEEP, Leases
 from moodreel.warehouse.proof import Proof
 from moodreel.warehouse.target import Target, find_target, read_intent
 
-WAITING: Final = "a run is on: merging and removing files and shrinking the catalog wait for the next maintain"
+WAITING: Final = (
+    "a run or other upkeep is on: merging and removing files and shrinking the catalog wait for the next maintain"
+)
 log = logging.getLogger("moodreel")
 
 

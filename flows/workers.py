@@ -17,7 +17,7 @@ from moodreel.schemas.values import Part, Unit, UnitEnd, VideoFile, VideoInfo
 
 _RAY_TOKEN: Final = Path.home() / ".ray" / "auth_token"
 OnPart = Callable[[int, Part], None]
-PART_TIMEOUT_S: Final = 900.0  # between two pieces of a unit; a piece is a few seconds of work
+PART_TIMEOUT_S: Final = 900.0  # between two pieces of a unit; a piece is seconds of work, at most some minutes
 _START_TIMEOUT_S: Final = 600.0
 _LOOK_S: Final = 1.0  # between two looks at whether any actor is left
 _RESTART_S: Final = 5.0  # between two tries to start one

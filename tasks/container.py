@@ -22,30 +22,32 @@ from moodreel.tasks.files import WatchedFile, told_error
 def open_video(path: str, stage: str) -> Iterator[InputContainer]:
     """Open a local file with one of the allowed demuxers, one decoding thread.
 
-    An error of the disk or share while the video is read is raised at the end, whatever FFmpeg took it for.
+    An error of the disk or share while the video is read is raised at the end, whatever FFmpeg took it for; so is
+    Ctrl-C.
 
     Raises:
         VideoError: EMPTY_FILE, NOT_A_VIDEO, VANISHED, PERMISSION_DENIED or READ_ERROR.
     """
     try:
+        is_empty = os.stat(path).st_size == 0
         file = WatchedFile(path)
     except OSError as error:
         raise told_error(path, error, stage) from error
     with file:
+        if is_empty:
+            raise VideoError(Reason.EMPTY_FILE, f"{path} has no bytes", stage)
         try:
             with _open_container(file, path, stage) as container:
                 yield container
         except (VideoError, av.FFmpegError) as error:
-            if file.error is None:
-                raise
-            raise told_error(path, file.error, stage) from error
+            if file.error is not None:
+                raise _cause(file.error, path, stage) from error
+            raise
         if file.error is not None:
-            raise told_error(path, file.error, stage)
+            raise _cause(file.error, path, stage)
 
 
 def _open_container(file: WatchedFile, path: str, stage: str) -> InputContainer:
-    if os.fstat(file.fileno()).st_size == 0:
-        raise VideoError(Reason.EMPTY_FILE, f"{path} has no bytes", stage)
     # from an open file nothing in a name or in the content can make FFmpeg open another one
     options = {"protocol_whitelist": "file", "format_whitelist": ALLOWED_DEMUXERS}
     try:
@@ -53,6 +55,10 @@ def _open_container(file: WatchedFile, path: str, stage: str) -> InputContainer:
     except (av.FFmpegError, ValueError) as error:
         message = f"{path} cannot be opened: not a video container that is read here, or a damaged one"
         raise VideoError(Reason.NOT_A_VIDEO, message, stage) from error
+
+
+def _cause(error: BaseException, path: str, stage: str) -> BaseException:
+    return told_error(path, error, stage) if isinstance(error, OSError) else error
 
 
 def probe_video(path: str, limits: Isolation | None = None) -> VideoInfo:

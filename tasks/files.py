@@ -1,5 +1,6 @@
 """Files on disks and shares that may fail: the operating system's errors as reasons."""
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -8,30 +9,33 @@ from moodreel.schemas.reasons import Reason, VideoError
 
 
 class WatchedFile(io.FileIO):
-    """A file for FFmpeg to read, which remembers an error of the disk or share.
+    """A file for FFmpeg to read, which remembers what kept it from reading: an error of the disk or share, or Ctrl-C.
 
-    FFmpeg takes such an error for the end of the file or for damage, so a share's hiccup would pass for a broken video.
+    FFmpeg takes that for the end of the file or for damage, so a share's hiccup would pass for a broken video.
 
     Attributes:
-        error: the first error, None as long as there is none.
+        error: the first of its kind, None as long as there is none.
     """
 
-    error: OSError | None = None
+    error: BaseException | None = None
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read as FileIO does; what can't be read ends the file."""
+        """Read as FileIO does; what can't be read ends the file for good."""
+        if self.error is not None:
+            return b""
         try:
             return super().read(-1 if size is None else size) or b""
-        except OSError as error:
-            self.error = self.error or error
+        except BaseException as error:  # FFmpeg's callback would lose a KeyboardInterrupt
+            self.error = error
             return b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Seek as FileIO does; -1 tells FFmpeg that it failed."""
         try:
             return super().seek(offset, whence)
-        except OSError as error:
-            self.error = self.error or error
+        except BaseException as error:
+            if not (isinstance(error, OSError) and error.errno == errno.EINVAL):  # where a damaged video leads to
+                self.error = self.error or error
             return -1
 
 

@@ -100,7 +100,7 @@ def test_tables_and_reasons_are_documented_as_declared() -> None:
         ("docs/upkeep.md", f"waits for `maintain` and says so, up to {['an'][int(UPKEEP_LENGTH_S // 3600) - 1]} hour"),
         ("docs/storage.md", f"a run waits up to {COUNTED[PATIENCE_S // 60]} minutes and does"),
         ("docs/storage.md", f"a lease lasts {COUNTED[LENGTH_S // 60]} minutes"),
-        ("docs/storage.md", f"holds up runs for {['an'][int(UPKEEP_LENGTH_S // 3600) - 1]} hour at most"),
+        ("docs/storage.md", f"holds up runs and upkeep for {['an'][int(UPKEEP_LENGTH_S // 3600) - 1]} hour at most"),
         ("docs/own-models.md", f"crops hold {PictureConfig().crop_margin}"),
     ],
 )

@@ -1,12 +1,12 @@
-"""What a run brought, video by video, at a cost that depends on the run and not on the archive."""
+"""What a run brought, video by video, at a cost that hardly grows with the archive."""
 
 import re
-from pathlib import Path
 from typing import Final
 
 from moodreel.schemas.tables import ALL_TABLES
 from moodreel.warehouse.connect import NAME
 from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.migrate import sql_files
 
 _VIEWS: Final = ("video_emotions", "video_voice", "video_verdict")
 
@@ -47,7 +47,8 @@ def _views_of(videos: str) -> str:
     A condition on a view's video_id reaches few of the tables inside, so that the view would be worked out for the
     whole archive; here each table is cut down first, under its own name.
     """
-    views = {name: (Path(__file__).parent / "views" / f"{name}.sql").read_text(encoding="utf-8") for name in _VIEWS}
+    files = sql_files("views")
+    views = {name: files[f"{name}.sql"] for name in _VIEWS}
     words = set(re.findall(r"\w+", " ".join(views.values())))
     tables = [table.name for table in ALL_TABLES if table.name in words and "video_id" in table.schema.names]
     cut = [f"{name} AS (SELECT * FROM {NAME}.{name} WHERE video_id IN ({videos}))" for name in tables]

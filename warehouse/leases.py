@@ -140,7 +140,7 @@ class Leases:
 
     def _renew(self, connection: duckdb.DuckDBPyConnection) -> None:
         holders = dict(connection.execute(f"SELECT name, holder FROM {_TABLE}").fetchall())
-        # a machine that slept finds its leases expired and cleared away: what nobody took meanwhile is taken back
+        # a machine that slept may find its leases taken and given back: what nobody holds now is taken again
         for name in sorted(self._names):
             if holders.get(name, self._holder) == self._holder:
                 connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [name])

@@ -39,7 +39,7 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     if not _exists(connection, _APPLIED):
         connection.execute(f"CREATE TABLE {_APPLIED} (name VARCHAR NOT NULL, digest VARCHAR NOT NULL)")
     applied = dict(connection.execute(f"SELECT name, digest FROM {_APPLIED}").fetchall())
-    known = _sql_files("migrations")
+    known = sql_files("migrations")
     newer = {name for name in applied if name[:4].isdigit()} - set(known)
     if newer:
         raise ValueError(f"this warehouse was made by a newer moodreel ({min(newer)}): upgrade, or name another")
@@ -51,7 +51,7 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     for table, tally in TALLY_OF.items():
         if tally in new:  # a warehouse of before has rows that were not counted
             count_rows(connection, table, table)
-    for name, sql in _sql_files("views").items():
+    for name, sql in sql_files("views").items():
         if applied.get(name) != _digest(sql):
             view = name.removesuffix(".sql")
             connection.execute(f"CREATE OR REPLACE VIEW {view} AS\n{sql}")
@@ -99,7 +99,8 @@ def _remember(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> Non
     connection.execute(f"INSERT INTO {_APPLIED} VALUES (?, ?)", [name, _digest(sql)])
 
 
-def _sql_files(folder: str) -> dict[str, str]:
+def sql_files(folder: str) -> dict[str, str]:
+    """Return the SQL of `migrations` or `views` by file name, in order."""
     found = sorted((Path(__file__).parent / folder).glob("*.sql"))
     return {file.name: file.read_text(encoding="utf-8") for file in found}
 

@@ -1,6 +1,7 @@
 """Disks and shares that fail while a video is read: its descriptor is made to lead to a folder, which can't be read."""
 
 import os
+import signal
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,16 +16,20 @@ from moodreel.tasks.files import WatchedFile
 from moodreel.tasks.sound import stream_sound
 
 
-def break_share(path: Path) -> None:
-    """Let the next read of a file that this process has open fail in the operating system."""
+def lead_elsewhere(path: Path, elsewhere: int) -> None:
+    """Let the descriptor of a file that this process has open be another one; closes that."""
     opened = [
         int(name) for name in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{name}") == str(path)
     ]
     assert opened, "nobody has it open"
-    folder = os.open(path.parent, os.O_RDONLY)
     for descriptor in opened:
-        os.dup2(folder, descriptor)
-    os.close(folder)
+        os.dup2(elsewhere, descriptor)
+    os.close(elsewhere)
+
+
+def break_share(path: Path) -> None:
+    """Let the next read fail in the operating system."""
+    lead_elsewhere(path, os.open(path.parent, os.O_RDONLY))
 
 
 def test_a_picture_that_breaks_off_for_a_read_error_is_tried_again(tmp_path: Path) -> None:
@@ -50,13 +55,31 @@ def test_sound_that_breaks_off_for_a_read_error_is_tried_again(tmp_path: Path) -
     assert (caught.value.reason, caught.value.stage) == (Reason.READ_ERROR, "sound")
 
 
+def test_ctrl_c_while_a_read_waits_is_no_damage(tmp_path: Path) -> None:
+    clip = encode(tmp_path / "a.avi", numbered(250), [Fraction(i, 25) for i in range(250)], "mjpeg", "yuvj420p")
+    samples = sample_frames(str(clip), PictureConfig(), Segment(), [])
+    next(samples)
+    os.mkfifo(tmp_path / "silent")
+    lead_elsewhere(clip, os.open(tmp_path / "silent", os.O_RDWR))
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(samples)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_a_file_remembers_its_first_error_and_ends(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"0123456789")
     with WatchedFile(tmp_path / "a.bin") as file:
         assert (file.read(4), file.seek(8), file.read(4), file.error) == (b"0123", 8, b"89", None)
+        file.seek(2**62)  # where a damaged index leads to: no file system reaches so far
+        assert file.error is None
         break_share(tmp_path / "a.bin")
         assert file.seek(0) == 0 and file.read(4) == b""
         assert isinstance(file.error, IsADirectoryError)
+        assert file.read(4) == b""
         reading, writing = os.pipe()
         os.dup2(reading, file.fileno())
         assert file.seek(0) == -1, "a pipe has no places"
