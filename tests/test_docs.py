@@ -1,22 +1,38 @@
 """What the docs say is compared with the program, and what they show is run."""
 
+import json
 import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 from clips import SPEECH, portrait_clip
 from commands import moodreel
+from pydantic import BaseModel
 
 from moodreel.flows.night import ATTEMPTS
 from moodreel.flows.run import run_night
+from moodreel.flows.training_order import TrainingOrder
 from moodreel.models.card import card
 from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.schemas.config import Isolation, NightRequest, PictureConfig
 from moodreel.schemas.reasons import MEANING, RETRY_NEXT_NIGHT, RETRY_TONIGHT, Reason
 from moodreel.schemas.tables import describe_tables
+from moodreel.schemas.training import (
+    Adversarial,
+    Augmentation,
+    Cosine,
+    Distillation,
+    OneCycle,
+    Plateau,
+    Steps,
+    TrainingConfig,
+)
 from moodreel.tasks.learning.evaluate import classify_faces, score
 from moodreel.tasks.learning.labelled import labelled_by_votes, read_labelled_faces
+from moodreel.tasks.learning.recipes import RECIPES
 from moodreel.warehouse.ask import TIMEOUT_S, ask
 from moodreel.warehouse.lake import PATIENCE_S
 from moodreel.warehouse.leases import LENGTH_S, UPKEEP_LENGTH_S
@@ -24,6 +40,7 @@ from moodreel.warehouse.upkeep import MIN_AGE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COUNTED = {1: "one", 2: "two", 3: "three"}
 LIMITS, NIGHT = Isolation(), NightRequest(folder="x")
 
@@ -204,3 +221,37 @@ def test_the_files_to_read_first_exist_and_tell_their_story() -> None:
     story = (ROOT / "tasks" / "video.py").read_text()
     for path in re.findall(r"((?:tasks|warehouse)/\w+\.py)", story):
         assert (ROOT / path).is_file(), path
+
+
+def test_every_setting_of_a_recipe_is_documented_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \| ", TRAINING, re.M))
+    fields = TrainingConfig.model_fields
+    assert list(rows) == list(fields)
+    for name, field in fields.items():
+        group = "a group" if isinstance(field.default, BaseModel) else field.default
+        default = "the recipe's" if field.is_required() else group
+        assert rows[name] == (default if isinstance(default, str) else json.dumps(default)), name
+    for group in (Augmentation, Distillation, OneCycle, Cosine, Steps, Plateau):
+        for name in group.model_fields.keys() - {"kind"}:
+            assert f"`{name}`" in TRAINING, f"{group.__name__}.{name}"
+
+
+def test_the_terms_of_gan_sgdma_are_documented_as_the_recipe_has_them() -> None:
+    terms = RECIPES["gan-sgdma"]().adversarial
+    assert terms is not None
+    stated = dict(re.findall(r"^\| `adversarial\.(\w+)` \| ([\d., ]+) \|", TRAINING, re.M))
+    assert stated.keys() == Adversarial.model_fields.keys()
+    for name, value in stated.items():
+        figures = [float(figure) for figure in value.split(", ")]
+        known = getattr(terms, name)
+        assert figures == list(known if isinstance(known, tuple) else (known,)), name
+
+
+def test_every_training_of_the_docs_is_an_order_that_can_be_taken(tmp_path: Path) -> None:
+    commands = re.findall(r"^moodreel (train [^#\n]*)", TRAINING.replace("\\\n", " "), re.M)
+    assert len(commands) == 5
+    for command in commands:
+        _, recipe, *words = shlex.split(command)
+        changes = tuple(word for before, word in pairwise(words) if before == "--set")
+        config = TrainingOrder(recipe, tmp_path / "DATA", tmp_path / "r", tmp_path / "w", changes=changes).config
+        assert config != RECIPES[recipe](), command
