@@ -86,10 +86,9 @@ def show_scores(scores: Scores, as_json: bool, kind: str = "pictures") -> None:
         table.add_row(label, *[_plain(row[name], 3) for name in ("precision", "recall", "f1")], str(row["n"]))
     console = Console()
     console.print(table)
-    for name in ("accuracy", "uar", "macro_f1"):
-        console.print(f"{name} {_plain(values[name])}, leak-free {_plain(values[f'{name}_leak_free'])}")
-    console.print(f"auc {_plain(scores.auc)}, rmse {_plain(scores.rmse)}")
-    console.print(f"ece {_plain(scores.ece)}, without the temperature {_plain(scores.ece_uncalibrated)}")
+    leak_free = values["leak_free"] or {}
+    for name in ("accuracy", "uar", "macro_f1", "auc", "rmse", "ece", "ece_uncalibrated"):
+        console.print(f"{name} {_plain(values[name])}, leak-free {_plain(leak_free.get(name))}")
     console.print(f"{scores.n} {kind} in {scores.seconds} s, {scores.n_skipped} skipped")
 
 

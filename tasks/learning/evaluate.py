@@ -1,9 +1,8 @@
 """Measure a registered face model on labelled faces, through the same code that analyses videos."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,34 +37,40 @@ class Labelled(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What `moodreel evaluate --json` prints; `tasks/learning/metrics.py` says what each figure is.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What is measured on some faces; `tasks/learning/metrics.py` says what each figure is.
 
-    "Leak-free" leaves out training pictures and those with their exact pixels; None if none is left, or if the data
-    don't say which they are.
-    `ece_uncalibrated` is that of the network's own probabilities, before the temperature. The seconds are those of
-    decoding and classifying, without loading the network.
+    `ece_uncalibrated` is that of the network's own probabilities, before the temperature.
     """
 
-    model: str
     n: int
-    n_skipped: int
-    n_leak_free: int | None
     accuracy: float
-    accuracy_leak_free: float | None
     uar: float
-    uar_leak_free: float | None
     macro_f1: float
-    macro_f1_leak_free: float | None
     auc: float | None
     rmse: float
     ece: float
     ece_uncalibrated: float
-    temperature: float
     per_class: dict[str, dict[str, float | int | None]]
     confusion: list[list[int]]
     confusion_normalised: list[list[float | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores(Figures):
+    """What `moodreel evaluate --json` prints: the figures of all faces, and once more without copies.
+
+    "Leak-free" leaves out training pictures and those with their exact pixels; None if none is left, or if the data
+    don't say which they are. The seconds are those of decoding and classifying, without loading the network.
+    """
+
+    model: str
+    n_skipped: int
+    n_leak_free: int | None
+    accuracy_leak_free: float | None
+    leak_free: Figures | None
+    temperature: float
     seconds: float
     seconds_per_image: float
 
@@ -111,36 +116,39 @@ def score(
     name: str, faces: Labelled, probabilities: NDArray[np.float32], seconds: float, *, temperature: float = 1.0
 ) -> Scores:
     """Score (n, 7) probabilities, whose logits were divided by the temperature already, against the labels."""
-    counts = metrics.confusion_counts(probabilities, faces.labels)
     own = None if faces.is_copy is None else ~faces.is_copy
-
-    def leak_free(figure: Callable[[NDArray[np.int64]], float]) -> float | None:
-        if own is None or not own.any():
-            return None
-        return figure(metrics.confusion_counts(probabilities[own], faces.labels[own]))
-
+    leak_free = None
+    if own is not None and own.any():
+        leak_free = Figures(**_measure(probabilities[own], faces.labels[own], temperature))
     return Scores(
+        **_measure(probabilities, faces.labels, temperature),
         model=name,
-        n=len(faces.labels),
         n_skipped=faces.num_skipped,
         n_leak_free=None if own is None else int(own.sum()),
-        accuracy=metrics.accuracy(counts),
-        accuracy_leak_free=leak_free(metrics.accuracy),
-        uar=metrics.mean_recall(counts),
-        uar_leak_free=leak_free(metrics.mean_recall),
-        macro_f1=metrics.macro_f1(counts),
-        macro_f1_leak_free=leak_free(metrics.macro_f1),
-        auc=metrics.macro_auc(probabilities, faces.labels),
-        rmse=metrics.root_mean_square_error(probabilities, faces.labels),
-        ece=metrics.calibration_error(probabilities, faces.labels),
-        ece_uncalibrated=metrics.calibration_error(apply_temperature(probabilities, 1 / temperature), faces.labels),
+        accuracy_leak_free=leak_free.accuracy if leak_free else None,
+        leak_free=leak_free,
         temperature=temperature,
-        per_class=metrics.class_figures(counts),
-        confusion=counts.tolist(),
-        confusion_normalised=metrics.confusion_shares(counts),
         seconds=round(seconds, 2),
         seconds_per_image=round(seconds / len(faces.labels), 6),
     )
+
+
+def _measure(probabilities: NDArray[np.float32], labels: NDArray[np.int64], temperature: float) -> dict[str, Any]:
+    """Return the values of `Figures`."""
+    counts = metrics.confusion_counts(probabilities, labels)
+    return {
+        "n": len(labels),
+        "accuracy": metrics.accuracy(counts),
+        "uar": metrics.mean_recall(counts),
+        "macro_f1": metrics.macro_f1(counts),
+        "auc": metrics.macro_auc(probabilities, labels),
+        "rmse": metrics.root_mean_square_error(probabilities, labels),
+        "ece": metrics.calibration_error(probabilities, labels),
+        "ece_uncalibrated": metrics.calibration_error(apply_temperature(probabilities, 1 / temperature), labels),
+        "per_class": metrics.class_figures(counts),
+        "confusion": counts.tolist(),
+        "confusion_normalised": metrics.confusion_shares(counts),
+    }
 
 
 def _classify(classifier: EmotionClassifier, faces: LabelledFaces, as_grey48: bool) -> NDArray[np.float32]:

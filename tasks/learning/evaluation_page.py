@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from moodreel.tasks.learning.calibration import apply_temperature
-from moodreel.tasks.learning.evaluate import Evaluation, Scores
+from moodreel.tasks.learning.evaluate import Evaluation, Figures, Scores
 from moodreel.tasks.learning.evaluation_charts import draw_confusion, draw_curves, draw_reliability
 from moodreel.tasks.learning.labelled import LabelledFaces
 from moodreel.tasks.learning.metrics import precision_recall_curves, reliability
@@ -112,39 +112,44 @@ def _page(title: str, scores: Scores, drawn: list[str]) -> str:
 <p>{scores.n:,} faces, {scores.seconds_per_image * 1000:.1f} ms each; {scores.n_skipped:,} more were skipped, since
 their label is none of the seven. The labels are apparent expressions: what a face shows is not what a person feels.</p>
 {_both_ways(scores)}
-{_single_figures(scores)}
 {_classes(scores)}
 {figures}</body></html>
 """
 
 
 def _both_ways(scores: Scores) -> str:
-    names = {"accuracy": "accuracy", "uar": "mean recall of the classes (UAR)", "macro_f1": "mean F1 of the classes"}
-    values = asdict(scores)
     if scores.n_leak_free is None:
         told = "without a copy in training: the data don't say"
     else:
         told = f"the {scores.n_leak_free:,} without a copy in training"
-    rows = {text: (_share(values[name]), _share(values[f"{name}_leak_free"])) for name, text in names.items()}
+    without = _figures(scores.leak_free, scores.temperature) if scores.leak_free else {}
+    rows = {text: (value, without.get(text, "n/a")) for text, value in _figures(scores, scores.temperature).items()}
     return _table(("", f"all {scores.n:,}", told), rows)
 
 
-def _single_figures(scores: Scores) -> str:
-    rows = {
-        "area under the ROC curve, mean of the classes": (_plain(scores.auc),),
-        "root mean square error of the probabilities": (_plain(scores.rmse),),
-        "expected calibration error, 15 bins": (_share(scores.ece),),
-        f"the same without the temperature {scores.temperature:.3f}": (_share(scores.ece_uncalibrated),),
+def _figures(measured: Figures, temperature: float) -> dict[str, str]:
+    return {
+        "accuracy": _share(measured.accuracy),
+        "mean recall of the classes (UAR)": _share(measured.uar),
+        "mean F1 of the classes": _share(measured.macro_f1),
+        "area under the ROC curve, mean of the classes": _plain(measured.auc),
+        "root mean square error of the probabilities": _plain(measured.rmse),
+        "expected calibration error, 15 bins": _share(measured.ece),
+        f"the same without the temperature {temperature:.3f}": _share(measured.ece_uncalibrated),
     }
-    return _table(("", f"all {scores.n:,}"), rows)
 
 
 def _classes(scores: Scores) -> str:
+    leak_free = scores.leak_free.per_class if scores.leak_free else {}
     rows = {
-        label: (_plain(row["precision"]), _plain(row["recall"]), _plain(row["f1"]), f"{row['n']:,}")
+        label: (
+            *(_plain(row[name]) for name in ("precision", "recall", "f1")),
+            _plain(leak_free[label]["f1"] if leak_free else None),
+            f"{row['n']:,}",
+        )
         for label, row in scores.per_class.items()
     }
-    return _table(("label", "precision", "recall", "F1", "faces"), rows)
+    return _table(("label", "precision", "recall", "F1", "F1 without copies", "faces"), rows)
 
 
 def _table(head: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]) -> str:
@@ -155,8 +160,8 @@ def _table(head: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]) -> str:
     return f"<table><thead><tr>{line(head, 'th')}</tr></thead><tbody>\n{body}\n</tbody></table>"
 
 
-def _share(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.1%}"
+def _share(value: float) -> str:
+    return f"{value:.1%}"
 
 
 def _plain(value: float | None) -> str:
