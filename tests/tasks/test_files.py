@@ -1,8 +1,12 @@
 """Disks and shares that fail while a video is read: its descriptor is made to lead to a folder, which can't be read."""
 
+import multiprocessing
 import os
 import signal
+import sys
+import time
 from fractions import Fraction
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,8 @@ from moodreel.schemas.values import Segment
 from moodreel.tasks.decode import sample_frames
 from moodreel.tasks.files import WatchedFile
 from moodreel.tasks.sound import stream_sound
+
+_INTERRUPTED = 7
 
 
 def lead_elsewhere(path: Path, elsewhere: int) -> None:
@@ -55,19 +61,33 @@ def test_sound_that_breaks_off_for_a_read_error_is_tried_again(tmp_path: Path) -
     assert (caught.value.reason, caught.value.stage) == (Reason.READ_ERROR, "sound")
 
 
-def test_ctrl_c_while_a_read_waits_is_no_damage(tmp_path: Path) -> None:
-    clip = encode(tmp_path / "a.avi", numbered(250), [Fraction(i, 25) for i in range(250)], "mjpeg", "yuvj420p")
+def _read_until_interrupted(clip: Path, silent: Path, is_reading: Event) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs lack
     samples = sample_frames(str(clip), PictureConfig(), Segment(), [])
     next(samples)
-    os.mkfifo(tmp_path / "silent")
-    lead_elsewhere(clip, os.open(tmp_path / "silent", os.O_RDWR))
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    lead_elsewhere(clip, os.open(silent, os.O_RDWR))
+    is_reading.set()
     try:
-        with pytest.raises(KeyboardInterrupt):
-            list(samples)
+        list(samples)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def test_ctrl_c_while_a_read_waits_is_no_damage(tmp_path: Path) -> None:
+    clip = encode(tmp_path / "a.avi", numbered(250), [Fraction(i, 25) for i in range(250)], "mjpeg", "yuvj420p")
+    os.mkfifo(tmp_path / "silent")
+    spawn = multiprocessing.get_context("spawn")
+    is_reading = spawn.Event()
+    child = spawn.Process(target=_read_until_interrupted, args=(clip, tmp_path / "silent", is_reading))
+    child.start()
+    try:
+        assert is_reading.wait(60) and child.pid is not None
+        time.sleep(1)
+        os.kill(child.pid, signal.SIGINT)
+        child.join(60)
+        assert child.exitcode == _INTERRUPTED
     finally:
-        signal.signal(signal.SIGALRM, before)
+        child.kill()
 
 
 def test_a_file_remembers_its_first_error_and_ends(tmp_path: Path) -> None:
