@@ -48,7 +48,7 @@ def open_video(path: str, stage: str) -> Iterator[InputContainer]:
 
 
 def _open_container(file: WatchedFile, path: str, stage: str) -> InputContainer:
-    # from an open file nothing in a name or in the content can make FFmpeg open another one
+    # an open file, since a name such as concat:x.mp4 would be read as a protocol; content can name none but files
     options = {"protocol_whitelist": "file", "format_whitelist": ALLOWED_DEMUXERS}
     try:
         return av.open(file, mode="r", options=options, metadata_errors="replace")

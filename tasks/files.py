@@ -33,7 +33,7 @@ class WatchedFile(io.FileIO):
         """Seek as FileIO does; -1 tells FFmpeg that it failed."""
         try:
             return super().seek(offset, whence)
-        except BaseException as error:
+        except BaseException as error:  # as above
             if not (isinstance(error, OSError) and error.errno == errno.EINVAL):  # where a damaged video leads to
                 self.error = self.error or error
             return -1

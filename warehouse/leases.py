@@ -97,13 +97,13 @@ class Leases:
         Raises:
             WarehouseError: it does not end.
         """
-        started, is_told = time.monotonic(), False
+        if self.take(RUN + run_id, blocked_by=UPKEEP):
+            return
+        log.warning("%s is under upkeep: the run begins when that is over", self._lake.folder)
+        until = time.monotonic() + wait_s
         while not self.take(RUN + run_id, blocked_by=UPKEEP):
-            if time.monotonic() > started + wait_s:
+            if time.monotonic() > until:
                 raise WarehouseError(f"{self._lake.folder} is under upkeep: start the run when it is over")
-            if not is_told:
-                is_told = True
-                log.warning("%s is under upkeep: the run begins when that is over", self._lake.folder)
             time.sleep(_LOOK_S)
 
     def release(self, name: str) -> None:

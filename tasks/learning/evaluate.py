@@ -68,7 +68,7 @@ class Scores(Figures):
     model: str
     n_skipped: int
     n_leak_free: int | None
-    accuracy_leak_free: float | None
+    accuracy_leak_free: float | None  # that of leak_free, for whoever wants one figure
     leak_free: Figures | None
     temperature: float
     seconds: float

@@ -1,4 +1,4 @@
-"""Disks and shares that fail while a video is read: its descriptor is made to lead to a folder, which can't be read."""
+"""Disks and shares that fail while a video is read: its descriptor is made to lead to what can't be read."""
 
 import multiprocessing
 import os
