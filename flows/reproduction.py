@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from moodreel.flows import progress
+from moodreel.flows.training_record import only_training_in
 from moodreel.schemas.training import OptimizerName, TrainingConfig
 from moodreel.tasks.learning.examples import FaceExamples
 from moodreel.tasks.learning.identity import RunIdentity, digest_faces, identify_run, write_identity
@@ -44,7 +45,8 @@ def reproduce_comparison(data: Path, out: Path, *, num_epochs: int | None, resum
     """Train the paper's six methods on the same budget, and fill its six tables in `out`.
 
     Raises:
-        ValueError: the data can't be used, or `out` holds runs already and `resume` is off, or other runs.
+        ValueError: the data can't be used, `out` holds runs already and `resume` is off, or other runs, or another
+            process trains there.
         FloatingPointError: a network diverged; its folder keeps its last whole epoch.
     """
     num_epochs = num_epochs or budget.NUM_EPOCHS
@@ -92,7 +94,8 @@ def reproduce_optimizers(data: Path, out: Path, *, num_epochs: int | None, resum
     """Train GAN-SGDMA under five optimizers on the same budget, and write curves and table to `out`.
 
     Raises:
-        ValueError: the data can't be used, or `out` holds runs already and `resume` is off, or other runs.
+        ValueError: the data can't be used, `out` holds runs already and `resume` is off, or other runs, or another
+            process trains there.
     """
     num_epochs = num_epochs or optimizers.NUM_EPOCHS
     train = read_labelled_faces(data, "train")
@@ -128,7 +131,7 @@ def _train(name: str, identity: RunIdentity, learning: LabelledFaces, held_out: 
     """Train a run to its end, from where it stands; one that is finished gives its best weights at once."""
     config, folder = identity.config, out / name
     is_identified = False
-    with progress.steps(name) as (done, say):
+    with only_training_in(folder), progress.steps(name) as (done, say):
 
         def on_step(step: int, num_steps: int) -> None:
             nonlocal is_identified

@@ -1,7 +1,7 @@
 """A training run with its trace outside its folder: progress for eyes, its row and its epochs in the warehouse."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,12 +22,31 @@ from moodreel.warehouse.trainings import finish_training, record_epochs, start_t
 LOCK: Final = "run.lock"  # in the run's folder: held while a process trains there
 
 
+@contextmanager
+def only_training_in(folder: Path) -> Iterator[None]:
+    """Keep a run's folder, made if need be, from all other processes.
+
+    Raises:
+        ValueError: another process trains there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"{folder}: another training is at work there; name another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class TrainingRecord:
     """Opened by the first step, so that a mistake found before it leaves nothing behind; closed whatever happens."""
 
     def __init__(self, warehouse: Path, out: Path, identity: RunIdentity, facts: Mapping[str, object]) -> None:
         self._warehouse, self._out, self._identity, self._facts = warehouse, out, identity, facts
-        self._lock = FileLock(out / LOCK, timeout=0)
+        self._held = ExitStack()
         self._lake: Lake | None = None
         self._is_finished = False
 
@@ -41,7 +60,7 @@ class TrainingRecord:
             if not self._is_finished:
                 finish_training(self._lake, self._identity.training_id, "failed")
             self._lake.close()
-        self._lock.release()
+        self._held.close()
 
     def begin(self) -> Lake:
         """Take the run's folder for this process, and write the run's identity and its row, once.
@@ -52,10 +71,10 @@ class TrainingRecord:
         if self._lake is None:
             lake = Lake(self._warehouse)
             try:
-                self._lock.acquire()
-            except Timeout as error:
+                self._held.enter_context(only_training_in(self._out))
+            except ValueError:
                 lake.close()
-                raise ValueError(f"{self._out}: another training is at work there; name another --out") from error
+                raise
             write_identity(self._out, self._identity)
             start_training(lake, self._identity.training_id, self._facts)
             self._lake = lake

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from moodreel.flows import progress
 from moodreel.flows.training_facts import describe_clips, describe_run
 from moodreel.flows.training_order import TrainingOrder
-from moodreel.flows.training_record import RecordedRun
+from moodreel.flows.training_record import RecordedRun, only_training_in
 from moodreel.schemas.config import SoundConfig
 from moodreel.schemas.labels import NUM_LABELS
 from moodreel.schemas.manifest import Manifest, MfccInput, SoundInput
@@ -49,7 +49,7 @@ def train_voice(order: TrainingOrder) -> None:
     """Cross-validate a voice recipe, train it on all speakers, and write weights and manifest to the run's folder.
 
     Raises:
-        ValueError: the data can't be used, or there are weights to start from.
+        ValueError: the data can't be used, there are weights to start from, or another process trains in the folder.
         FloatingPointError: a run diverged; its folder keeps its last whole epoch.
     """
     config, data, out, model = order.config, order.data, order.out, order.model
@@ -61,8 +61,10 @@ def train_voice(order: TrainingOrder) -> None:
     refuse_missing_classes(clips.labels, data, "clip")
     progress.tell_skipped(clips.num_skipped, "clips", data)
     identity = identify_run(out, config, digest_clips(clips), order.resume)
-    rows, everyone = _rows(model, clips, config, out), np.arange(len(clips.labels))
-    of_clips, of_rows = judge_folds(model, config, clips, speaker_folds(clips), rows, out)
+    folds, everyone = speaker_folds(clips), np.arange(len(clips.labels))
+    with only_training_in(out):  # the folds too have their runs there
+        rows = _rows(model, clips, config, out)
+        of_clips, of_rows = judge_folds(model, config, clips, folds, rows, out)
     learning, plain = _learning(rows, clips, everyone, config), plain_examples(rows, clips, everyone)
 
     def export(trained: Trained) -> Manifest:
@@ -102,16 +104,17 @@ def evaluate_folds(recipes: Sequence[str], data: Path, runs: Path) -> dict[str, 
         runs: where each recipe has its folder of runs; what is there already is not done again.
 
     Raises:
-        ValueError: a name is unknown or no voice recipe, or the data can't be used.
+        ValueError: a name is unknown or no voice recipe, the data can't be used, or another process trains there.
     """
     configs = {name: _find(name) for name in recipes}
     clips = read_labelled_clips(data)
     folds = speaker_folds(clips)
     found = {}
     for name, config in configs.items():
-        out = runs / name
-        rows = _rows(name, clips, config, out if config else runs / "baselines")
-        found[name] = score_corpora(clips, judge_folds(name, config, clips, folds, rows, out)[0])
+        out = runs / (name if config else "baselines")
+        with only_training_in(out):
+            rows = _rows(name, clips, config, out)
+            found[name] = score_corpora(clips, judge_folds(name, config, clips, folds, rows, out)[0])
     return found
 
 

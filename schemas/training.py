@@ -164,6 +164,15 @@ class TrainingConfig(_Frozen):
             raise ValueError("frozen_epochs has no place in adversarial training: leave one of them out")
         if self.deep and self.distillation:
             raise ValueError("distillation needs pictures, which deep features replace: leave one of them out")
+        if not self.sound and self.source_px > self.input_px:
+            raise ValueError(
+                f"source_px {self.source_px} is more than input_px {self.input_px}: set it as low"
+            )
+        if self.sound and (self.keep == "best" or self.patience_epochs or self.schedule.kind == "plateau"):
+            raise ValueError(
+                "voices are judged by speakers never heard, who may choose nothing: keep must be last, without "
+                "patience_epochs and without the schedule plateau"
+            )
         if self.sound and (self.deep or self.distillation):
             raise ValueError("deep and distillation belong to faces, sound to speech: leave one of them out")
         if isinstance(self.sound, Mfccs) and self.class_balance == "weights":

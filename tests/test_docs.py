@@ -32,6 +32,7 @@ from moodreel.schemas.training import (
 )
 from moodreel.tasks.learning.evaluate import classify_faces, score
 from moodreel.tasks.learning.labelled import labelled_by_votes, read_labelled_faces
+from moodreel.tasks.learning.rates import refuse_unreached
 from moodreel.tasks.learning.recipes import RECIPES
 from moodreel.warehouse.ask import TIMEOUT_S, ask
 from moodreel.warehouse.lake import PATIENCE_S
@@ -247,6 +248,9 @@ def test_the_terms_of_gan_sgdma_are_documented_as_the_recipe_has_them() -> None:
         assert figures == list(known if isinstance(known, tuple) else (known,)), name
 
 
+FER2013_TRAINING = 28_709  # pictures
+
+
 def test_every_training_of_the_docs_is_an_order_that_can_be_taken(tmp_path: Path) -> None:
     commands = re.findall(r"^moodreel (train [^#\n]*)", TRAINING.replace("\\\n", " "), re.M)
     assert len(commands) == 5
@@ -255,3 +259,4 @@ def test_every_training_of_the_docs_is_an_order_that_can_be_taken(tmp_path: Path
         changes = tuple(word for before, word in pairwise(words) if before == "--set")
         config = TrainingOrder(recipe, tmp_path / "DATA", tmp_path / "r", tmp_path / "w", changes=changes).config
         assert config != RECIPES[recipe](), command
+        refuse_unreached(config.schedule, config.num_epochs * (FER2013_TRAINING // config.batch_size))

@@ -111,11 +111,16 @@ def _table_rows(source: Path) -> list[_Row]:
             sound=row["flac"] or b"",
             label=row["label7"] or "",
             corpus=source.stem,
-            speaker=str(row.get("speaker") or ""),
-            sex=str(row.get("sex") or ""),
+            speaker=_text(row.get("speaker")),
+            sex=_text(row.get("sex")),
         )
         for number, row in enumerate(rows)
     ]
+
+
+def _text(value: object) -> str:
+    """Return a cell as text; a speaker numbered 0 has a name."""
+    return "" if value is None else str(value)
 
 
 def _folder_rows(source: Path) -> list[_Row]:

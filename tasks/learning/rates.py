@@ -36,6 +36,19 @@ def rate_at(schedule: Schedule, step: int, num_steps: int, accuracies: Sequence[
             return schedule.rate * schedule.factor ** _num_plateaus(accuracies, schedule.patience_epochs)
 
 
+def refuse_unreached(schedule: Schedule, num_steps: int) -> None:
+    """Check that a run is long enough for each of its rates.
+
+    Raises:
+        ValueError: the last of its `Steps` is never reached.
+    """
+    if isinstance(schedule, Steps) and num_steps <= (before := sum(length for length, _ in schedule.rates[:-1])):
+        raise ValueError(
+            f"the last rate of the schedule begins after {before} steps and this run has {num_steps}: "
+            "raise num_epochs or shorten what comes before"
+        )
+
+
 def epochs_without_rise(accuracies: Sequence[float]) -> int:
     """Return how many epochs ago the best accuracy was reached."""
     return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0

@@ -26,7 +26,7 @@ from moodreel.tasks.learning.initial import load_initial_weights
 from moodreel.tasks.learning.machine import autocast, keep_freed_memory
 from moodreel.tasks.learning.objective import ClassLoss, LabelObjective, Objective
 from moodreel.tasks.learning.pretraining import pretrain
-from moodreel.tasks.learning.rates import epochs_without_rise, rate_at
+from moodreel.tasks.learning.rates import epochs_without_rise, rate_at, refuse_unreached
 
 METRICS = "metrics.jsonl"
 _MEASURED_AT_ONCE = 128
@@ -76,12 +76,14 @@ def train_classifier(
 
     Raises:
         ValueError: `out` holds another recipe's run, or a run already and `resume` is off; there are fewer examples
-            than a batch holds; the recipe freezes layers without `init`, or its network can't learn such examples so.
+            than a batch holds, or fewer steps than the schedule needs; the recipe freezes layers without `init`, or
+            its network can't learn such examples so.
         FloatingPointError: the run diverged.
     """
     steps_per_epoch = len(train.labels) // config.batch_size
     if steps_per_epoch == 0:
         raise ValueError(f"{len(train.labels)} examples are fewer than one batch of {config.batch_size}")
+    refuse_unreached(config.schedule, config.num_epochs * steps_per_epoch)
     state = load_checkpoint(out, config, resume)
     if config.frozen_epochs and init is None and state is None:
         raise ValueError("this recipe trains the last layer first: give the weights of the others with --init")

@@ -19,6 +19,7 @@ import pytest
 import torch
 from commands import MOODREEL
 from filelock import FileLock
+from other_model import other_model
 from stripes import write_stripes
 
 from moodreel.flows.cli import EXIT_FAILED, EXIT_USAGE, _guarded, app
@@ -29,7 +30,7 @@ from moodreel.models.networks import build_network
 from moodreel.models.packing import load_weights
 from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import Manifest
-from moodreel.schemas.training import BEST, Cosine, Steps, TrainingConfig
+from moodreel.schemas.training import BEST, Cosine, Distillation, Steps, TrainingConfig
 from moodreel.tasks.learning.calibration import calibrate
 from moodreel.tasks.learning.checkpoint import CHECKPOINT, load_best
 from moodreel.tasks.learning.examples import FaceExamples
@@ -199,6 +200,16 @@ def test_a_run_goes_on_from_its_own_start_weights_alone(tmp_path: Path, data: Pa
         run_training(replace(run, init=None, resume=True))
     run_training(replace(run, resume=True))
     assert [row["init"] for row in rows(tmp_path / "w", "FROM trainings WHERE init IS NOT NULL")] == [str(first)]
+
+
+def test_a_run_goes_on_under_its_own_teachers_alone(tmp_path: Path, data: Path, recipe: Any) -> None:
+    with other_model(tmp_path) as teacher:
+        recipe(num_epochs=1, distillation=Distillation(teachers=(teacher.name,)))
+        run = TrainingOrder("tried", data, tmp_path / "r", tmp_path / "w")
+        run_training(run)
+        run_training(replace(run, resume=True))
+    with other_model(tmp_path, temperature=2.0), pytest.raises(ValueError, match="learns from another debug"):
+        run_training(replace(run, resume=True))
 
 
 def test_two_trainings_never_share_a_folder(tmp_path: Path, data: Path, moodreel: Any) -> None:

@@ -35,9 +35,9 @@ def test_a_parquet_file_gives_sounds_labels_speakers_and_sexes(tmp_path: Path) -
 def test_speaker_and_sex_may_be_missing_and_speakers_may_be_numbers(tmp_path: Path) -> None:
     clips = read_labelled_clips(write_speech(tmp_path / "a.parquet", ["sad", "fear"]))
     assert clips.speakers.tolist() == clips.sexes.tolist() == ["", ""]
-    numbered = pa.table({"flac": [coded(voice(0.2))], "label7": ["sad"], "speaker": [12]})
+    numbered = pa.table({"flac": [coded(voice(0.2))] * 2, "label7": ["sad", "fear"], "speaker": [12, 0]})
     pq.write_table(numbered, tmp_path / "b.parquet")
-    assert read_labelled_clips(tmp_path / "b.parquet").speakers.tolist() == ["b 12"]
+    assert read_labelled_clips(tmp_path / "b.parquet").speakers.tolist() == ["b 12", "b 0"]
 
 
 def test_null_and_unknown_labels_are_skipped_and_counted(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from moodreel.schemas.training import Cosine, OneCycle, Plateau, Schedule, Steps
-from moodreel.tasks.learning.rates import epochs_without_rise, rate_at
+from moodreel.tasks.learning.rates import epochs_without_rise, rate_at, refuse_unreached
 
 
 def optimizer(rate: float) -> SGD:
@@ -71,3 +71,10 @@ def test_a_run_of_a_few_steps_has_rates_too(schedule: Schedule, num_steps: int) 
 
 def test_epochs_without_rise_count_from_the_best() -> None:
     assert [epochs_without_rise(seen) for seen in ([], [0.1], [0.1, 0.2], [0.2, 0.2, 0.1])] == [0, 0, 0, 2]
+
+
+def test_a_rate_that_a_run_never_reaches_is_refused() -> None:
+    schedule = Steps(rates=((30, 0.1), (20, 0.01)))
+    refuse_unreached(schedule, 31)
+    with pytest.raises(ValueError, match="begins after 30 steps and this run has 30"):
+        refuse_unreached(schedule, 30)

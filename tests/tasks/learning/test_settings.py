@@ -43,7 +43,13 @@ from moodreel.tasks.learning.train import Trained, build_objective, predict, tra
 
 DISTILLATION = Distillation(teachers=("inception-resnet-v2",))
 BASE = TrainingConfig(
-    network="small-vgg", is_debug=True, input_px=32, num_epochs=1, batch_size=8, schedule=OneCycle(peak_rate=0.05)
+    network="small-vgg",
+    is_debug=True,
+    input_px=32,
+    source_px=32,
+    num_epochs=1,
+    batch_size=8,
+    schedule=OneCycle(peak_rate=0.05),
 )
 STALLED = {"schedule": Steps(rates=((1, 1e-9),)), "num_epochs": 3}  # no epoch is better than the first
 WHOLE = Mfccs(offset_s=0.0, augmentation=SoundAugmentation(num_copies=0))
@@ -51,7 +57,7 @@ WHOLE = Mfccs(offset_s=0.0, augmentation=SoundAugmentation(num_copies=0))
 CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "network": ("debug-cnn", {}),
     "is_debug": (False, {}),
-    "input_px": (24, {}),
+    "input_px": (40, {}),
     "source_px": (20, {}),
     "num_epochs": (2, {}),
     "patience_epochs": (1, STALLED),
@@ -73,7 +79,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "distillation": (DISTILLATION, {}),
     "adversarial": (Adversarial(), {"network": "gan-sgdma", "input_px": 48}),
     "keep": ("last", STALLED),
-    "sound": (WHOLE.model_copy(update={"offset_s": 0.3}), {"network": "ser-cnn", "sound": WHOLE}),
+    "sound": (WHOLE.model_copy(update={"offset_s": 0.3}), {"network": "ser-cnn", "keep": "last", "sound": WHOLE}),
     "deep": (DeepFeatures(num_frames=2), {"network": "gan-sgdma-deep", "deep": DeepFeatures()}),
 }
 
@@ -241,6 +247,23 @@ def test_mixing_changes_the_first_share_of_a_batch_and_its_targets_alike(shape: 
     torch.testing.assert_close(mixed.inputs[1], share * batch.inputs[1] + (1 - share) * batch.inputs[6])
     torch.testing.assert_close(mixed.targets[1], share * batch.targets[1] + (1 - share) * batch.targets[6])
     assert batch.mixed(0.0, torch.Generator()) is batch
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"source_px": 33}, "source_px 33 is more than input_px 32"),
+        ({"sound": WHOLE, "keep": "best"}, "keep must be last"),
+        ({"sound": WHOLE, "keep": "last", "patience_epochs": 3}, "without patience_epochs"),
+        (
+            {"sound": WHOLE, "keep": "last", "schedule": {"kind": "plateau", "rate": 0.1}},
+            "without the schedule plateau",
+        ),
+    ],
+)
+def test_settings_that_would_measure_something_else_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        TrainingConfig.model_validate(BASE.model_dump() | settings)
 
 
 def test_source_px_takes_detail_away_and_leaves_the_input_size() -> None:
