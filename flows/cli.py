@@ -13,8 +13,10 @@ import typer
 from moodreel.flows.room import told_of_room
 from moodreel.schemas.complaints import in_words
 from moodreel.schemas.purposes import Ground
+from moodreel.warehouse.storage import CatalogLostError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 1, 2, 3
+EXIT_INTERRUPTED = 130  # as shells have it; typer turns Ctrl-C into it without a word
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -346,7 +348,7 @@ def reproduce(
 
 
 def main() -> None:
-    """Run the command line: a user's mistake is one line and exit 2, a failed run exit 1."""
+    """Run the command line: a user's mistake is one line and exit 2, a failed run exit 1, Ctrl-C exit 130."""
     sys.exit(_guarded(app))
 
 
@@ -355,12 +357,12 @@ def _guarded(command: Callable[..., Any]) -> int:
         result = command(standalone_mode=False)
     except typer.Exit as ending:
         return int(ending.exit_code)
+    except CatalogLostError as error:
+        print(f"moodreel: {_one_line(error)}", file=sys.stderr)
+        return EXIT_FAILED
     except ValueError as error:
         print(f"moodreel: {_one_line(error)}", file=sys.stderr)
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        print("moodreel: interrupted; what was committed stays, the next run goes on", file=sys.stderr)
-        return EXIT_FAILED
     except Exception as error:  # whatever it was, a user gets one line and an exit code
         if hasattr(error, "format_message"):  # click's own complaints about options
             print(f"moodreel: {error.format_message()}", file=sys.stderr)
@@ -368,6 +370,8 @@ def _guarded(command: Callable[..., Any]) -> int:
         told = told_of_room(error) or f"{type(error).__name__}: {_one_line(error)}"
         print(f"moodreel: {told}", file=sys.stderr)
         return EXIT_FAILED
+    if result == EXIT_INTERRUPTED:
+        print("moodreel: interrupted; what was committed stays, the next run goes on", file=sys.stderr)
     return result if isinstance(result, int) else 0
 
 

@@ -24,7 +24,7 @@ from moodreel.tasks.units import cut_units
 from moodreel.warehouse.audit import record_access
 from moodreel.warehouse.closing import closing_rows
 from moodreel.warehouse.commit import commit_video
-from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.lake import CatalogLostError, Lake
 from moodreel.warehouse.leases import VIDEO, Leases
 from moodreel.warehouse.records import (
     close_dead_runs,
@@ -82,6 +82,10 @@ class Tally:
     left: dict[str, VideoError] = field(default_factory=dict)  # by path; for the next night
     quarantined: list[str] = field(default_factory=list)  # paths
     video_seconds: float = 0.0
+
+
+class GivenUpError(RuntimeError):
+    """The run ended before a video was done, through no fault of the video's; the next run takes it up."""
 
 
 def analysis_config(request: NightRequest) -> AnalysisConfig:
@@ -144,6 +148,8 @@ class Night:
         self._aside: dict[str, VideoWork] = {}  # by video id: what another run holds
         self._costly: set[str] = set()  # video ids whose last attempt cost a worker
         self._one_alone = threading.Lock()
+        self._alone: Alone | None = None
+        self._is_given_up = False
         self._looked_at = self._started
 
     def __enter__(self) -> "Night":
@@ -217,19 +223,37 @@ class Night:
 
         Raises:
             VideoError: it can't be analysed; the failure is recorded.
-            NoRoomError: the disk is full; nothing is recorded against the video.
+            NoRoomError, CatalogLostError, GivenUpError: the disk is full, the catalog gone, the run at its end; nothing
+                is recorded against the video.
         """
         try:
+            self._require_going_on(work)
             self._analyse_leased(work)
+        except (GivenUpError, CatalogLostError):
+            raise
         except VideoError as error:
+            self._require_going_on(work)
             self._record(work, error, attempt)
             raise
         except Exception as error:  # the one place where a crash becomes a row; the night goes on
+            self._require_going_on(work)
             require_room(error, self.lake.folder)
             log.exception("%s", work.file.path)
             crash = VideoError(Reason.CRASH, f"{work.file.path}: {type(error).__name__}: {error}", "commit")
             self._record(work, crash, attempt)
             raise crash from error
+
+    def give_up(self) -> None:
+        """End the workers at once; what they have in work is neither committed nor recorded as failed."""
+        self._is_given_up = True
+        if self._workers:
+            self._workers.close()
+        if self._alone:
+            self._alone.kill()
+
+    def _require_going_on(self, work: VideoWork) -> None:
+        if self._is_given_up:
+            raise GivenUpError(f"{work.file.path}: the run ends before it is done")
 
     def freed(self) -> list[VideoWork]:
         """Wait for videos that were put aside; return those that nobody holds any more, none if none was put aside."""
@@ -272,8 +296,8 @@ class Night:
             assert self._workers
             yield self._workers
             return
-        with self._one_alone, closing(Alone(self.config, self.request.isolation)) as workers:
-            yield workers
+        with self._one_alone, closing(Alone(self.config, self.request.isolation)) as self._alone:
+            yield self._alone
 
     def _analyse_with(self, workers: Workers, work: VideoWork) -> bool:
         from moodreel.tasks.assemble import assemble_video  # numpy and trackers are loaded only where there is work

@@ -1,6 +1,7 @@
 """The Prefect flow `nightly`: one task a video, retries for what is retryable, an artifact with the night's table."""
 
 import os
+import signal
 from collections.abc import Callable
 from contextvars import ContextVar
 
@@ -9,17 +10,16 @@ import moodreel.flows.prefect_environment  # isort: skip  # noqa: F401  # Prefec
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture, as_completed, wait
 from prefect.runtime import flow_run
 from prefect.states import Completed
-from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from moodreel.flows import progress
 from moodreel.flows.night import ATTEMPTS, BACK_OFF_S, Night
-from moodreel.flows.room import NoRoomError
 from moodreel.schemas.config import NightRequest
 from moodreel.schemas.reasons import LEFT, RETRY_TONIGHT, VideoError
 from moodreel.tasks.plan import VideoWork
@@ -44,11 +44,24 @@ def nightly(request: NightRequest) -> dict[str, object]:
 
 def conduct_opened(night: Night, work: list[VideoWork]) -> None:
     """Run the flow over a night that is planned already."""
+    _start_server()
     token = _HANDED_OVER.set((night, work))
     try:
         nightly(night.request)
     finally:
         _HANDED_OVER.reset(token)
+
+
+def _start_server() -> None:
+    """Have Prefect start the server that it needs, if none is named, out of reach of a terminal's Ctrl-C.
+
+    The flow would wait a minute for a server that Ctrl-C ended before it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
+    try:
+        get_client(sync_client=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _conduct(night: Night, work: list[VideoWork]) -> dict[str, object]:
@@ -62,18 +75,22 @@ def _work_off(night: Night, work: list[VideoWork]) -> None:
     """Keep a few videos in work; a night of 15,000 must not be 15,000 waiting tasks."""
     at_once = night.start_workers()
     video = _video_task(night)
-    runner: ThreadPoolTaskRunner[State[None] | None] = ThreadPoolTaskRunner(max_workers=at_once)
-    with runner, progress.shown(work) as done:
-        todo = work
-        while todo:
-            pending: dict[PrefectFuture[State[None] | None], VideoWork] = {}
-            for item in todo:
-                if len(pending) == at_once:
+    pending: dict[PrefectFuture[State[None] | None], VideoWork] = {}
+    try:
+        with progress.shown(work) as done:
+            todo = work
+            while todo:
+                for item in todo:
+                    if len(pending) == at_once:
+                        _await_one(night, pending, done)
+                    pending[video.with_options(task_run_name=_run_name(item)).submit(item.file.path, item)] = item
+                while pending:
                     _await_one(night, pending, done)
-                pending[video.with_options(task_run_name=_run_name(item)).submit(item.file.path, item)] = item
-            while pending:
-                _await_one(night, pending, done)
-            todo = night.freed()
+                todo = night.freed()
+    except BaseException:  # Ctrl-C and a cancelled flow too
+        night.give_up()  # else Prefect would have every video in work analysed to its end first
+        wait(list(pending))
+        raise
 
 
 def _video_task(night: Night) -> Task[[str, VideoWork], State[None] | None]:
@@ -109,8 +126,8 @@ def _await_one(
     future = next(as_completed(list(pending)))
     item = pending.pop(future)
     ended = future.result(raise_on_failure=False)
-    if isinstance(ended, NoRoomError):
-        raise ended
+    if isinstance(ended, BaseException) and not isinstance(ended, VideoError):
+        raise ended  # no row in `failures` tells of it, so the run must
     if not night.has_put_aside(item):
         done(item)
 

@@ -21,7 +21,7 @@ from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import Part, RunCounts, StepKey, StepResult
 from moodreel.warehouse.audit import record_access
 from moodreel.warehouse.commit import commit_steps
-from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.lake import CatalogLostError, Lake
 from moodreel.warehouse.leases import VIDEO, Leases
 from moodreel.warehouse.records import (
     close_dead_runs,
@@ -113,6 +113,8 @@ def _work_off(
                     try:
                         if _classify_video(lake, run_id, staging, manifest, classify, video):
                             done.add(video.video_id)
+                    except CatalogLostError:
+                        raise
                     except Exception as error:  # as in a night: a crash becomes a row, the others go on
                         require_room(error, lake.folder)
                         log.exception("%s", video.path)

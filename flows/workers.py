@@ -141,11 +141,13 @@ class RayPool:
                     future.exception()  # no thread may still hand over parts when the video is given up
 
     def close(self) -> None:
-        """See `Workers`."""
+        """See `Workers`; units that are still at work fail."""
+        if self._is_closed.is_set():
+            return
         self._is_closed.set()
-        self._threads.shutdown(wait=True, cancel_futures=True)
         for actor in self.actors:
             self._ray.kill(actor)
+        self._threads.shutdown(wait=True, cancel_futures=True)
         if self._owns_ray:
             self._ray.shutdown()
 
@@ -181,7 +183,7 @@ class RayPool:
         Raises:
             VideoError: all actors are lost, and no other one can be started, or for long none could.
         """
-        while True:
+        while not self._is_closed.is_set():
             with suppress(Empty):
                 return self._idle.get(timeout=_LOOK_S)
             lost = list(self._lost_at.values())
@@ -192,6 +194,7 @@ class RayPool:
                 raise VideoError(
                     Reason.WORKER_LOST, f"{path}: no worker is left, and none can be started{cause}", stage
                 )
+        raise VideoError(Reason.WORKER_LOST, f"{path}: the workers are ended", stage)
 
     def _has_machines(self) -> bool:
         try:
@@ -263,6 +266,10 @@ class Alone:
     def close(self) -> None:
         """See `Workers`."""
         self._analyst.close()
+
+    def kill(self) -> None:
+        """End the process while another thread waits for what it says; `close` is still to come."""
+        self._analyst.kill()
 
 
 def start_workers(config: AnalysisConfig, num_workers: int | None) -> Workers:

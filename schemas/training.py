@@ -165,9 +165,7 @@ class TrainingConfig(_Frozen):
         if self.deep and self.distillation:
             raise ValueError("distillation needs pictures, which deep features replace: leave one of them out")
         if not self.sound and self.source_px > self.input_px:
-            raise ValueError(
-                f"source_px {self.source_px} is more than input_px {self.input_px}: set it as low"
-            )
+            raise ValueError(f"source_px {self.source_px} is more than input_px {self.input_px}: set it as low")
         if self.sound and (self.keep == "best" or self.patience_epochs or self.schedule.kind == "plateau"):
             raise ValueError(
                 "voices are judged by speakers never heard, who may choose nothing: keep must be last, without "

@@ -17,9 +17,9 @@ import pyarrow as pa
 from moodreel.warehouse.catalog import open_catalog
 from moodreel.warehouse.connect import NAME, NUM_THREADS, connect, first_line, quoted
 from moodreel.warehouse.migrate import migrate
-from moodreel.warehouse.storage import Storage, WarehouseError, read_storage
+from moodreel.warehouse.storage import CatalogLostError, Storage, WarehouseError, read_storage
 
-__all__ = ["Lake", "WarehouseError", "open_reader"]
+__all__ = ["CatalogLostError", "Lake", "WarehouseError", "open_reader"]
 
 _ATTEMPTS: Final = 40
 PATIENCE_S: Final = 120.0  # with a database server that restarts
@@ -58,7 +58,7 @@ class Lake:
         """Run `work` in one transaction, whole again if another writer committed or the catalog was lost meanwhile.
 
         Raises:
-            WarehouseError: the catalog's database is lost for longer than a restart takes, or other writers keep it.
+            CatalogLostError: its database is lost for longer than a restart takes, or other writers keep it.
         """
         for attempt in range(_ATTEMPTS):
             mark, has_worked = uuid.uuid4().hex, False
@@ -81,7 +81,7 @@ class Lake:
                         raise
                     elif attempt == _ATTEMPTS - 1:
                         told = f"{self.catalog.name} of {self.folder} stays locked: end what writes there and try again"
-                        raise WarehouseError(told) from error
+                        raise CatalogLostError(told) from error
                 except BaseException:
                     self._roll_back()
                     raise
@@ -106,7 +106,7 @@ class Lake:
         """Run a SELECT outside any transaction.
 
         Raises:
-            WarehouseError: the catalog's database is lost for longer than a restart takes.
+            CatalogLostError: its database is lost for longer than a restart takes.
         """
         with self._lock:
             try:
@@ -164,7 +164,7 @@ class Lake:
                     raise
                 if time.monotonic() > until:
                     told = f"{self.catalog.name} of {self.folder} does not answer: {first_line(error)}"
-                    raise WarehouseError(told) from error
+                    raise CatalogLostError(told) from error
             time.sleep(1)
 
     def _has_committed(self, mark: str) -> bool:

@@ -16,6 +16,10 @@ class WarehouseError(ValueError):
     """The warehouse can't be used as asked; the message says what to do."""
 
 
+class CatalogLostError(WarehouseError):
+    """The catalog does not answer, or stays locked, for longer than anybody waits: no mistake of a user's."""
+
+
 @dataclass(frozen=True, slots=True)
 class S3:
     """How a bucket is reached, apart from the keys, which are the environment's.

@@ -1,6 +1,8 @@
 import inspect
 import json
 import re
+import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 import yaml
 from commands import command, moodreel
 
 from moodreel.flows import cli
+from moodreel.flows.cli import EXIT_INTERRUPTED, _guarded
 from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.schemas.config import NightRequest, PictureConfig
 from moodreel.schemas.tables import TABLES
@@ -188,3 +192,11 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert says in err and out == ""
     assert len(err.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == [] or words[0] == "run"
+
+
+def test_ctrl_c_is_one_line_and_exit_130(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    interrupted = typer.Typer()
+    interrupted.command()(lambda: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(sys, "argv", ["moodreel"])
+    assert _guarded(interrupted) == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "moodreel: interrupted; what was committed stays, the next run goes on\n"

@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 import pytest
-from clips import portrait_clip
+from clips import numbered, portrait_clip, write_clip
 from commands import MOODREEL
 from killing import end
 from lakes import all_rows, assert_equal
@@ -99,6 +99,39 @@ def test_kill_9_in_the_middle_and_run_again(clips: Path, undisturbed: Path, tmp_
     assert report.summary.counts.num_analysed == 3 - committed
     assert_equal(undisturbed, tmp_path)
     assert not (tmp_path / "staging").exists() or list((tmp_path / "staging").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_ctrl_c_ends_a_night_in_seconds_and_blames_no_video(tmp_path: Path, prefect_home: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    for name, seconds in (("a.mp4", 2), ("b.mp4", 301), ("c.mp4", 300)):
+        write_clip(tmp_path / "videos" / name, numbered(10 * seconds), fps=10)
+    command = [
+        MOODREEL,
+        "run",
+        tmp_path / "videos",
+        "--warehouse",
+        tmp_path / "w",
+        "--workers",
+        "1",
+        "--sample-fps",
+        "10",
+    ]
+    night = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    staging = tmp_path / "w" / "staging"
+    wait_until(lambda: any(staging.rglob("*.parquet")), 200, "a video is in work")
+    os.killpg(night.pid, signal.SIGINT)  # as a terminal does
+    started = time.monotonic()
+    told = night.communicate()[1].splitlines()
+    assert time.monotonic() - started < 30
+    assert (night.returncode, told[-1]) == (
+        130,
+        "moodreel: interrupted; what was committed stays, the next run goes on",
+    )
+    assert not any("Traceback" in line for line in told), told
+    assert ask(tmp_path / "w", "SELECT state FROM runs").to_pylist() == [{"state": "failed"}]
+    assert ask(tmp_path / "w", "FROM failures").num_rows == 0
 
 
 @pytest.mark.slow

@@ -10,11 +10,16 @@ import pytest
 from clips import make_clips
 from commands import MOODREEL, moodreel
 from lakes import assert_equal
+from postgres import postgres_server
+from storages import name_storage
 
+from moodreel.flows.night import Night
+from moodreel.flows.nightly import conduct_opened
 from moodreel.flows.run import run_night
 from moodreel.schemas.config import NightRequest
+from moodreel.warehouse import lake
 from moodreel.warehouse.ask import ask
-from moodreel.warehouse.lake import Lake
+from moodreel.warehouse.lake import CatalogLostError, Lake
 
 OPTIONS = ("--no-audio", "--models", "small-vgg", "--workers")
 RUN = f'"$0" run "$1" --warehouse "$2" {" ".join(OPTIONS)}'
@@ -122,6 +127,26 @@ def test_a_warehouse_that_cannot_be_written_is_one_clear_line(videos: Path, undi
     assert_equal(undisturbed, warehouse)
 
 
+def test_a_catalog_that_is_gone_ends_the_night_and_blames_no_video(
+    videos: Path, tmp_path: Path, prefect_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake, "PATIENCE_S", 1.0)
+    with postgres_server() as server:
+        folder = name_storage(tmp_path / "w", catalog=server.words(server.new_database()))
+        request = NightRequest(folder=str(videos), warehouse=str(folder), workers=0, audio=False, models=("small-vgg",))
+        with (
+            pytest.raises(CatalogLostError, match=r"the PostgreSQL catalog of .* does not answer"),
+            Night(request) as night,
+        ):
+            work = night.plan()
+            server.stop()
+            conduct_opened(night, work)
+        assert night.tally.failed == {}
+        server.start()
+        assert ask(folder, "FROM failures").num_rows == 0
+        assert run_night(request).summary.counts.num_analysed == 2
+
+
 @pytest.fixture
 def lock(warehouse: Path) -> Iterator["subprocess.Popen[str]"]:
     """Another program that has the catalog locked until its standard input ends."""
@@ -140,7 +165,7 @@ def test_a_catalog_that_stays_locked_is_one_clear_line_and_nothing_is_lost(
     videos: Path, undisturbed: Path, warehouse: Path, lock: "subprocess.Popen[str]"
 ) -> None:
     refused = moodreel("run", videos, "--warehouse", warehouse, *OPTIONS, "0")
-    assert refused.returncode == 2
+    assert refused.returncode == 1
     [line] = refused.stderr.splitlines()
     assert f"catalog.sqlite of {warehouse} stays locked" in line
     lock.communicate()
