@@ -21,6 +21,7 @@ from moodreel.warehouse.target import Target, find_target, read_intent
 WAITING: Final = (
     "a run or other upkeep is on: merging and removing files and shrinking the catalog wait for the next maintain"
 )
+_LONGEST: Final = timedelta(days=36_500)  # more than any date can be ago
 log = logging.getLogger("moodreel")
 
 
@@ -92,10 +93,10 @@ def maintain_warehouse(
     Raises:
         WarehouseError: there is no warehouse.
     """
-    keep = timedelta(days=keep_snapshots_days)
+    keep = _days(keep_snapshots_days)
     with _opened(warehouse) as (lake, leases):
         before = upkeep.measure(lake)
-        num_crops = 0 if keep_crops_days is None else upkeep.drop_old_crops(lake, timedelta(days=keep_crops_days))
+        num_crops = 0 if keep_crops_days is None else upkeep.drop_old_crops(lake, _days(keep_crops_days))
         num_rows = upkeep.drop_old_analyses(lake, keep)
         upkeep.flush_inlined(lake)
         upkeep.expire_snapshots(lake, keep)
@@ -109,6 +110,10 @@ def maintain_warehouse(
         if cut_short is not None:
             log.warning("an erasure was cut short: finish it with `moodreel erase %s`", cut_short.named)
         return MaintenanceReport(before, upkeep.measure(lake), num_crops, num_rows, None if is_alone else WAITING)
+
+
+def _days(count: int) -> timedelta:
+    return timedelta(days=min(count, _LONGEST.days))
 
 
 def leave_tidy(lake: Lake, leases: Leases) -> None:

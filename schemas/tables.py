@@ -58,7 +58,7 @@ ALL_TABLES: Final = (
             _VIDEO,
             ("path", TEXT, "where it was first seen"),
             ("size_bytes", INT, "bytes"),
-            ("duration_s", REAL, "as the container says; NULL if it does not"),
+            ("duration_s", REAL, "as the container says; NULL if it does not, or its clock starts anew inside"),
             ("fps", REAL, "average frame rate as the container says"),
             ("width", INT, "px of the upright picture"),
             ("height", INT, "px of the upright picture"),

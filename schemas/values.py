@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -126,6 +127,10 @@ class StepKey:
     step: str
     config_id: str
     model_id: str | None
+
+
+# a step: the one of the same settings whose rows its own rows refer to
+RESTS_ON: Final = {"face_emotions": "faces", "face_features": "faces", "voice_emotions": "audio_windows"}
 
 
 @dataclass(frozen=True, slots=True)

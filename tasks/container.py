@@ -1,9 +1,10 @@
 """Open a video file safely and read what its container says."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from typing import Final, TypeVar
 
 import av
 from av.audio.stream import AudioStream
@@ -16,6 +17,10 @@ from moodreel.schemas.media import ALLOWED_DEMUXERS
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import VideoInfo
 from moodreel.tasks.files import WatchedFile, told_error
+
+JUMP_S: Final = 1  # of a clock; less is a container's rounding
+_RESTARTING: Final = frozenset({"mpegts", "mpeg"})  # demuxers of formats that are joined as they are, clock and all
+_Frame = TypeVar("_Frame", av.VideoFrame, av.AudioFrame)
 
 
 @contextmanager
@@ -52,6 +57,8 @@ def _open_container(file: WatchedFile, path: str, stage: str) -> InputContainer:
     options = {"protocol_whitelist": "file", "format_whitelist": ALLOWED_DEMUXERS}
     try:
         return av.open(file, mode="r", options=options, metadata_errors="replace")
+    except MemoryError:
+        raise  # PyAV's own is an FFmpegError too
     except (av.FFmpegError, ValueError) as error:
         message = f"{path} cannot be opened: not a video container that is read here, or a damaged one"
         raise VideoError(Reason.NOT_A_VIDEO, message, stage) from error
@@ -69,26 +76,33 @@ def probe_video(path: str, limits: Isolation | None = None) -> VideoInfo:
         limits: of pixels and streams, tested before anything is decoded.
 
     Raises:
-        VideoError: NO_VIDEO_STREAM, NO_FRAMES, OVER_LIMITS, or what `open_video` raises.
+        VideoError: NO_VIDEO_STREAM, NO_FRAMES, OVER_LIMITS, OUT_OF_MEMORY, or what `open_video` raises.
     """
-    with open_video(path, "probe") as container:
-        stream = choose_picture(container, path)
-        if limits:
-            _check_size(container, stream, path, limits)
-        frame = _first_frame(container, stream, path)
-        rotation = frame.rotation % 360
-        turned = rotation in (90, 270)
-        context = stream.codec_context
-        audio = container.streams.audio
-        return VideoInfo(
-            duration_s=container.duration / av.time_base if container.duration else None,
-            fps=float(stream.average_rate) if stream.average_rate else None,
-            width=frame.height if turned else frame.width,
-            height=frame.width if turned else frame.height,
-            video_codec=context.codec.canonical_name,
-            audio_codec=_codec_name(audio[0]) if audio else None,
-            rotation_deg=rotation,
-        )
+    try:
+        with open_video(path, "probe") as container:
+            return _probe(container, path, limits)
+    except MemoryError as error:
+        raise VideoError(Reason.OUT_OF_MEMORY, f"{path}: the worker ran out of memory", "probe") from error
+
+
+def _probe(container: InputContainer, path: str, limits: Isolation | None) -> VideoInfo:
+    stream = choose_picture(container, path)
+    if limits:
+        _check_size(container, stream, path, limits)
+    frame = _first_frame(container, stream, path)
+    rotation = frame.rotation % 360
+    turned = rotation in (90, 270)
+    audio = container.streams.audio
+    has_duration = container.duration and not _clock_restarts(container, stream)
+    return VideoInfo(
+        duration_s=container.duration / av.time_base if container.duration and has_duration else None,
+        fps=float(stream.average_rate) if stream.average_rate else None,
+        width=frame.height if turned else frame.width,
+        height=frame.width if turned else frame.height,
+        video_codec=stream.codec_context.codec.canonical_name,
+        audio_codec=_codec_name(audio[0]) if audio else None,
+        rotation_deg=rotation,
+    )
 
 
 def choose_picture(container: InputContainer, path: str) -> VideoStream:
@@ -115,6 +129,58 @@ def picture_start_s(container: InputContainer, stream: VideoStream) -> Fraction:
     return Fraction(container.start_time or 0, av.time_base)
 
 
+def mark_leaps(frames: Iterable[_Frame], most: int) -> Iterator[tuple[_Frame, bool]]:
+    """Yield frames, each with whether its time stamp is no frame's: it leaps ahead, and the clock goes on from before.
+
+    Args:
+        frames: as decoded.
+        most: how many frames one wrong stamp in the container may mislead; so many are held back behind a leap.
+    """
+    before_s: float | None = None
+    held: list[_Frame] = []
+    for frame in frames:
+        time_s = frame.time
+        if held:
+            leap_s = held[0].time
+            if (
+                before_s is not None
+                and leap_s is not None
+                and time_s is not None
+                and before_s <= time_s < leap_s - JUMP_S
+            ):
+                yield from ((one, True) for one in held)
+                held.clear()
+            elif len(held) == most:
+                yield from ((one, False) for one in held)
+                before_s = next((one.time for one in reversed(held) if one.time is not None), before_s)
+                held.clear()
+        if held or (before_s is not None and time_s is not None and time_s > before_s + JUMP_S):
+            held.append(frame)
+            continue
+        yield frame, False
+        before_s = before_s if time_s is None else time_s
+    yield from ((one, False) for one in held)
+
+
+def _clock_restarts(container: InputContainer, stream: VideoStream) -> bool:
+    """Say whether recordings were joined with their clocks: then no time leads to one place, and none is the end."""
+    if container.format.name not in _RESTARTING or stream.time_base is None:
+        return False
+    newest: int | None = None
+    try:
+        for packet in container.demux(stream):
+            if packet.dts is None:
+                continue
+            if newest is not None and (newest - packet.dts) * stream.time_base > JUMP_S:
+                return True
+            newest = packet.dts
+    except MemoryError:
+        raise
+    except av.FFmpegError:  # where it breaks off is found when it is decoded
+        pass
+    return False
+
+
 def _check_size(container: InputContainer, stream: VideoStream, path: str, limits: Isolation) -> None:
     num_streams = len(container.streams)
     if num_streams > limits.max_streams:
@@ -137,6 +203,8 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> a
         try:
             for frame in packet.decode():
                 return frame
+        except MemoryError:
+            raise
         except av.FFmpegError:
             errors += 1
             if errors > 1000:  # a stream that never decodes must not be read to its end here

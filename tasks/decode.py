@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 from moodreel.schemas.config import PictureConfig
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import Frame, Segment, VideoInfo
-from moodreel.tasks.container import choose_picture, open_video, picture_start_s
+from moodreel.tasks.container import JUMP_S, choose_picture, mark_leaps, open_video, picture_start_s
 
 SEGMENT_S = 120.0
 MAX_SEGMENTS = 512  # a header may claim any duration
-_JUMP_S = 1  # less is a container's rounding
 _SEEK_BACK_S = (1, 10, 60)  # how far before a segment to look for a key frame, before starting from the beginning
 
 
@@ -85,12 +84,15 @@ def sample_frames(path: str, config: PictureConfig, segment: Segment, errors: li
         last_slot = -1
         newest_s: Fraction | None = None
         has_jumped = False
-        for picture in _decode(container, stream, errors):
+        for picture, is_leap in mark_leaps(_decode(container, stream, errors), most=1):
             if picture.pts is None or picture.time_base is None:
                 continue
             ts_s = picture.pts * picture.time_base - start
+            if is_leap:
+                errors.append(f"a time stamp leaps to {float(ts_s):.1f} s: its picture is left out")
+                continue
             newest_s = ts_s if newest_s is None else max(newest_s, ts_s)
-            if ts_s < newest_s - _JUMP_S and not has_jumped:  # as where recordings were joined
+            if ts_s < newest_s - JUMP_S and not has_jumped:  # as where recordings were joined
                 has_jumped = True
                 told = f"the clock jumps back from {float(newest_s):.1f} to {float(ts_s):.1f} s"
                 errors.append(f"{told}: the picture behind that is left out")
@@ -125,11 +127,15 @@ def _decode(container: InputContainer, stream: VideoStream, errors: list[str]) -
             packet = next(packets)
         except StopIteration:
             return
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
             errors.append(f"the container breaks off: {error.strerror}")
             return
         try:
             yield from packet.decode()
+        except MemoryError:
+            raise  # of PyAV, which makes it an FFmpegError too
         except av.FFmpegError as error:
             seconds = float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else 0.0
             errors.append(f"picture damaged near {seconds:.1f} s: {error.strerror}")

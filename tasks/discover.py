@@ -117,12 +117,13 @@ def _walk(root: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
         folders.sort()
         yield from (Path(folder, name) for name in sorted(names))
         # os.walk does not enter linked folders; those that leave the tree are refused aloud
-        yield from (Path(folder, name) for name in folders if Path(folder, name).is_symlink())
+        yield from (Path(folder, name) for name in folders if os.path.islink(Path(folder, name)))
 
 
 def _is_candidate(path: Path, root: Path) -> bool:
-    # realpath, since resolve() raises for a link that leads back to itself
-    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+    # realpath, since resolve() raises for a link that leads back to itself; islink, since is_symlink() raises for what
+    # may not be looked at
+    if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
         if path.is_dir() or path.suffix.lower() in MEDIA_EXTENSIONS:
             raise VideoError(
                 Reason.OUTSIDE_FOLDER,

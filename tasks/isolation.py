@@ -163,6 +163,10 @@ def _serve(requests: IO[bytes], out: IO[bytes]) -> None:
                     _give(out, piece)
         except VideoError as error:
             _say(out, reason=error.reason, message=error.message, stage=error.stage)
+        except Exception as error:  # the process is not dead of it, as the other side would take it to be
+            named = request.get("probe") or request["analyse"]["file"]
+            stage = "probe" if "probe" in request else "picture" if request["analyse"]["segment"] else "sound"
+            _say(out, reason=Reason.CRASH, message=f"{named['path']}: {type(error).__name__}: {error}", stage=stage)
 
 
 def _load(config: AnalysisConfig) -> Any:

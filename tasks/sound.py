@@ -1,6 +1,7 @@
 """The sound track as 16 kHz mono on the video's clock, streamed."""
 
 from collections.abc import Iterator
+from math import inf
 
 import av
 import numpy as np
@@ -11,10 +12,11 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from moodreel.schemas.config import SAMPLE_RATE_HZ
-from moodreel.tasks.container import choose_picture, open_video, picture_start_s
+from moodreel.tasks.container import JUMP_S, choose_picture, mark_leaps, open_video, picture_start_s
 
 Samples = NDArray[np.float32]
 _GAP_S = 0.05  # smaller jumps of the clock are rounding
+_FRAMES_OF_A_STAMP = 64  # more than a packet of any container holds
 _LONGEST_GAP_S = 3600.0  # a larger one is a damaged time stamp, not silence
 
 
@@ -32,7 +34,8 @@ def stream_sound(path: str, errors: list[str]) -> Iterator[Samples]:
 
     Args:
         path: a video with an audio stream.
-        errors: gets a line for every part that could not be decoded; decoding goes on behind it.
+        errors: gets a line for every part that could not be decoded, behind which decoding goes on, for a time stamp
+            that is no frame's, and one where the clock jumps back, behind which nothing is heard until it caught up.
 
     Raises:
         VideoError: what `open_video` raises.
@@ -41,8 +44,20 @@ def stream_sound(path: str, errors: list[str]) -> Iterator[Samples]:
         start_s = float(picture_start_s(container, choose_picture(container, path)))
         resampler = AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
         position = 0  # of the next sample on the video's clock
-        for frame in _decode(container, errors):
-            if frame.time is not None:
+        newest_s = -inf
+        has_jumped = is_behind = False
+        for frame, is_leap in mark_leaps(_decode(container, errors), _FRAMES_OF_A_STAMP):
+            if frame.time is not None and is_leap:
+                errors.append(f"a time stamp leaps to {frame.time - start_s:.1f} s: its sound stays where it was")
+            elif frame.time is not None:
+                is_behind = frame.time < newest_s - (0 if is_behind else JUMP_S)  # as where recordings were joined
+                if is_behind and not has_jumped:
+                    has_jumped = True
+                    told = f"the clock jumps back from {newest_s - start_s:.1f} to {frame.time - start_s:.1f} s"
+                    errors.append(f"{told}: the sound behind that is left out")
+                if is_behind:
+                    continue
+                newest_s = max(newest_s, frame.time)
                 ahead_s = frame.time - start_s - position / SAMPLE_RATE_HZ
                 if _GAP_S < ahead_s < _LONGEST_GAP_S:
                     yield np.zeros(round(ahead_s * SAMPLE_RATE_HZ), np.float32)
@@ -83,11 +98,15 @@ def _decode(container: InputContainer, errors: list[str]) -> Iterator[AudioFrame
             packet = next(packets)
         except StopIteration:
             return
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
             errors.append(f"the container breaks off: {error.strerror}")
             return
         try:
             yield from (frame for frame in packet.decode() if isinstance(frame, AudioFrame))
+        except MemoryError:
+            raise  # of PyAV, which makes it an FFmpegError too
         except av.FFmpegError as error:
             seconds = float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else 0.0
             errors.append(f"sound damaged near {seconds:.1f} s: {error.strerror}")

@@ -23,8 +23,8 @@ class Catalog(Protocol):
     bytewise: str
     differs: str
 
-    def attach(self, connection: duckdb.DuckDBPyConnection, data: str) -> None:
-        """Attach the lake for writing, made if need be, its data files in the folder or bucket `data`."""
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Attach the lake for writing, made if need be."""
 
     def exists(self) -> bool:
         """Say whether a lake may be there; where only trying tells, say yes."""

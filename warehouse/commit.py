@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from moodreel.schemas.values import StepResult, VideoFile, VideoInfo
+from moodreel.schemas.values import RESTS_ON, StepKey, StepResult, VideoFile, VideoInfo
 from moodreel.warehouse.append import NEW_ROWS, append_reader, append_rows, offered
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.tallies import TALLY_OF, count_rows
+from moodreel.warehouse.tombstones import is_erased
 
 
 def commit_video(
@@ -26,11 +27,14 @@ def commit_video(
         seconds: wall time that the video took.
 
     Returns:
-        Whether anything was left to write: another run may have committed all of it since this one planned.
+        Whether anything was left to write: since this run planned, another one may have committed all of it, the video
+        may have been erased, or upkeep may have removed the rows that these refer to.
     """
 
     def work(connection: duckdb.DuckDBPyConnection) -> bool:
         now = datetime.now(UTC)
+        if not _may_write(lake, connection, file.video_id, results):
+            return False
         if not _count(connection, "videos WHERE video_id = ?", [file.video_id]):
             row = {
                 **asdict(info),
@@ -47,9 +51,28 @@ def commit_video(
 
 def commit_steps(lake: Lake, run_id: str, video_id: str, results: Sequence[StepResult], seconds: float) -> bool:
     """Write steps of a video that the warehouse knows already; see `commit_video`."""
-    return lake.transact(
-        lambda connection: _write_steps(connection, run_id, video_id, results, seconds, datetime.now(UTC))
-    )
+
+    def work(connection: duckdb.DuckDBPyConnection) -> bool:
+        if not _may_write(lake, connection, video_id, results):
+            return False
+        return _write_steps(connection, run_id, video_id, results, seconds, datetime.now(UTC))
+
+    return lake.transact(work)
+
+
+def _may_write(lake: Lake, connection: duckdb.DuckDBPyConnection, video_id: str, results: Sequence[StepResult]) -> bool:
+    """Look once more, inside the transaction: a run that slept for long has lost its leases."""
+    if is_erased(lake, connection, video_id):
+        return False
+    own = {result.key for result in results}
+    for key in own:
+        source = StepKey(RESTS_ON[key.step], key.config_id, None) if key.step in RESTS_ON else None
+        if source is None or source in own:
+            continue
+        same = "video_id = ? AND step = ? AND config_id = ?"
+        if not _count(connection, f"steps WHERE {same}", [video_id, source.step, source.config_id]):
+            return False
+    return True
 
 
 def _write_steps(

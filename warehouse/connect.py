@@ -1,6 +1,7 @@
 """Connections to DuckDB that know how to reach a warehouse's storage."""
 
 import os
+import re
 from functools import cache
 from typing import Final
 
@@ -55,6 +56,11 @@ def quoted(text: object) -> str:
 def first_line(error: Exception) -> str:
     """Return the first line of an error of DuckDB, which may be long."""
     return str(error).splitlines()[0]
+
+
+def outside_quotes(error: Exception) -> str:
+    """Return an error's text in small letters without what it quotes, since the name of a folder is no cause."""
+    return re.sub(r'"[^"]*"', '""', str(error).lower())
 
 
 @cache

@@ -20,7 +20,7 @@ from moodreel.warehouse.proof import NotErasedError, Proof, holds_target, prove_
 from moodreel.warehouse.staging import remove_abandoned
 from moodreel.warehouse.statistics import tighten
 from moodreel.warehouse.tallies import count_rows
-from moodreel.warehouse.target import Target, conditions, literal, remove_intent, write_intent
+from moodreel.warehouse.target import Target, conditions, literal, remove_intent, tables_naming, write_intent
 from moodreel.warehouse.tombstones import bury
 
 Step = Callable[[Lake, Target], None]
@@ -78,7 +78,7 @@ def delete_strays(lake: Lake, target: Target) -> None:
     """
     found = lake.query("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true, dry_run => true)")
     with closing(DataFiles(lake.storage)) as files:
-        paths = [str(path) for (path,) in found if table_of(str(path)) in conditions(target)]
+        paths = [str(path) for (path,) in found if table_of(str(path)) in tables_naming(target)]
         strays = [path for path in paths if holds_target(files, path, target)]
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:

@@ -51,8 +51,12 @@ class Lake:
             ) from error
         self._lock = threading.RLock()
         self._connection = self._attached()
-        self._connection.execute(f"USE {NAME}")
-        self.transact(migrate)
+        try:
+            self._connection.execute(f"USE {NAME}")
+            self.transact(migrate)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def transact(self, work: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run `work` in one transaction, whole again if another writer committed or the catalog was lost meanwhile.
@@ -138,7 +142,7 @@ class Lake:
         for attempt in range(_ATTEMPTS):
             connection = connect(self.storage)
             try:
-                self.catalog.attach(connection, self.storage.data)
+                self.catalog.attach(connection)
                 return connection
             except duckdb.Error as error:
                 connection.close()

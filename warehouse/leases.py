@@ -140,8 +140,11 @@ class Leases:
 
     def _renew(self, connection: duckdb.DuckDBPyConnection) -> None:
         holders = dict(connection.execute(f"SELECT name, holder FROM {_TABLE}").fetchall())
-        # a machine that slept may find its leases taken and given back: what nobody holds now is taken again
+        # a machine that slept may find its leases taken and given back: what nobody holds now is taken again, but no
+        # run beside upkeep
         for name in sorted(self._names):
+            if name.startswith(RUN) and name not in holders and UPKEEP in holders:
+                continue
             if holders.get(name, self._holder) == self._holder:
                 connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [name])
                 self._insert(connection, name)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from moodreel.schemas.tables import ALL_TABLES, Table
 from moodreel.warehouse.connect import quoted
+from moodreel.warehouse.storage import WarehouseError
 from moodreel.warehouse.tallies import TALLY_OF, count_rows
 
 _APPLIED: Final = "applied_migrations"
@@ -34,7 +35,7 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     """Apply what is not applied yet; without news nothing is written.
 
     Raises:
-        ValueError: a newer version of moodreel made this warehouse.
+        WarehouseError: a newer version of moodreel made this warehouse.
     """
     if not _exists(connection, _APPLIED):
         connection.execute(f"CREATE TABLE {_APPLIED} (name VARCHAR NOT NULL, digest VARCHAR NOT NULL)")
@@ -42,7 +43,7 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     known = sql_files("migrations")
     newer = {name for name in applied if name[:4].isdigit()} - set(known)
     if newer:
-        raise ValueError(f"this warehouse was made by a newer moodreel ({min(newer)}): upgrade, or name another")
+        raise WarehouseError(f"this warehouse was made by a newer moodreel ({min(newer)}): upgrade, or name another")
     for name, sql in known.items():
         if name not in applied:
             connection.execute(sql)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import duckdb
 
-from moodreel.warehouse.connect import NAME, connect, quoted
+from moodreel.warehouse.connect import NAME, connect, outside_quotes, quoted
 from moodreel.warehouse.sqlite_catalog import SqliteCatalog
 from moodreel.warehouse.storage import FILE, Storage, WarehouseError
 
@@ -53,13 +53,14 @@ class PostgresCatalog:
             )
         self._storage, self._words = storage, storage.postgres
 
-    def attach(self, connection: duckdb.DuckDBPyConnection, data: str) -> None:
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Attach for writing, so that a transaction fails if any other one committed since it began.
 
         DuckLake by itself would let two commit that both only add rows; then a test inside a transaction that some row
         is not there yet would mean nothing.
         """
-        connection.execute(f"ATTACH 'ducklake:postgres:{quoted(self._words)}' AS {NAME} (DATA_PATH '{quoted(data)}')")
+        data = quoted(self._storage.data)
+        connection.execute(f"ATTACH 'ducklake:postgres:{quoted(self._words)}' AS {NAME} (DATA_PATH '{data}')")
         connection.execute("SET ducklake_max_retry_count = 0")
 
     def exists(self) -> bool:
@@ -72,7 +73,7 @@ class PostgresCatalog:
 
     def is_conflict(self, error: duckdb.Error) -> bool:
         """Say whether another writer was quicker."""
-        return any(words in str(error).lower() for words in _CONFLICTS)
+        return any(words in outside_quotes(error) for words in _CONFLICTS)
 
     def is_lost(self, error: duckdb.Error) -> bool:
         """Say whether the server went away."""

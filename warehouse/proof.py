@@ -7,10 +7,10 @@ from functools import reduce
 
 import duckdb
 
-from moodreel.warehouse.files import DataFiles
+from moodreel.warehouse.files import DataFiles, table_of
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.statistics import loose_bounds
-from moodreel.warehouse.target import INTENT, Target, conditions, literal
+from moodreel.warehouse.target import INTENT, Target, conditions, literal, tables_naming
 from moodreel.warehouse.tombstones import erased_among
 
 
@@ -50,7 +50,7 @@ def prove_erased(lake: Lake, target: Target) -> Proof:
 def holds_target(files: DataFiles, path: str, target: Target) -> bool:
     """Say whether a Parquet file, read directly, has rows of a target, or of a video any text that names it.
 
-    One that can't be read, such as a killed run's, might have.
+    One that can't be read, such as a killed run's, might have if its table can.
     """
     try:
         kinds = files.columns(path)
@@ -61,7 +61,7 @@ def holds_target(files: DataFiles, path: str, target: Target) -> bool:
         condition = " OR ".join(f"({test})" for test in tests if test)
         return bool(condition) and files.has_row(path, condition)
     except duckdb.Error:
-        return True
+        return table_of(path) in tables_naming(target)
 
 
 def _names_it(column: str, target: Target) -> str:

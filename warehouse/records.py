@@ -12,6 +12,7 @@ from moodreel.schemas.values import FileStamp, RunCounts, StepKey, VideoFile
 from moodreel.warehouse.append import append_rows
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.leases import RUN, Leases
+from moodreel.warehouse.tombstones import is_erased
 
 
 def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str, purpose: str | None = None) -> None:
@@ -105,7 +106,7 @@ def known_contents(lake: Lake) -> dict[tuple[str, FileStamp], str]:
 
 
 def record_failure(lake: Lake, run_id: str, path: str, video_id: str | None, error: VideoError, attempt: int) -> None:
-    """Write one failed attempt."""
+    """Write one failed attempt, unless the video was erased meanwhile."""
     row = {
         "path": path,
         "video_id": video_id,
@@ -117,7 +118,12 @@ def record_failure(lake: Lake, run_id: str, path: str, video_id: str | None, err
         "attempt": attempt,
         "failed_at": _now(),
     }
-    lake.transact(lambda connection: append_rows(connection, "failures", [row]))
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        if video_id is None or not is_erased(lake, connection, video_id):
+            append_rows(connection, "failures", [row])
+
+    lake.transact(work)
 
 
 def hopeless_contents(lake: Lake, code_version: str) -> set[str]:

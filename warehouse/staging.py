@@ -4,6 +4,7 @@ A run stages under `staging/RUN_ID` and holds a lock there that ends with its pr
 removed by the next one.
 """
 
+import resource
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ class StagingArea:
     """A run's folder of staged videos."""
 
     def __init__(self, warehouse: Path, run_id: str) -> None:
+        _allow_many_files()
         remove_abandoned(warehouse)
         root = warehouse.resolve() / "staging"
         root.mkdir(parents=True, exist_ok=True)
@@ -80,6 +82,12 @@ class StagedVideo:
         """Forget the video."""
         self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _allow_many_files() -> None:
+    """Let this process open as many files as it may: a day of video is hundreds of units with some files each."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stream(table: str, model: str | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from moodreel.schemas.values import Outcome
+from moodreel.schemas.values import RESTS_ON, Outcome
 from moodreel.warehouse.lake import Lake
 
 _SELECT = {
@@ -18,7 +18,6 @@ _SELECT = {
         " WHERE video_id = ? AND config_id = ? ORDER BY window_id"
     ),
 }
-_SOURCE_STEP = {"face": "faces", "voice": "audio_windows"}
 STEP = {"face": "face_emotions", "voice": "voice_emotions"}
 
 
@@ -55,7 +54,7 @@ def unclassified(lake: Lake, task: str, model_id: str) -> list[StoredVideo]:
             ))
         ORDER BY path, video_id
         """,
-        [_SOURCE_STEP[task], STEP[task], model_id],
+        [RESTS_ON[STEP[task]], STEP[task], model_id],
     )
     return [
         StoredVideo(

@@ -12,6 +12,7 @@ from moodreel.warehouse.connect import quoted
 from moodreel.warehouse.lake import Lake, WarehouseError
 
 INTENT: Final = "erasing.json"
+_OF_TRAININGS: Final = frozenset({"trainings", "training_epochs"})  # which know no videos and need no lease
 _MARKS: Final = 100  # crops of a person that are searched for in the catalog
 _MARK_BYTES: Final = 32  # from a crop's middle: the beginning is that of every JPEG
 
@@ -25,7 +26,7 @@ class Target:
         video_id: the video.
         track_id: the person's number in the newest analysis; None for the whole video.
         paths: files that held this video and, as far as was seen, no other one.
-        longer_paths: kept paths in which one of these occurs.
+        longer_paths: kept paths, and folders of runs, in which one of these occurs.
         old_configs: of a person, earlier analyses of the picture: nobody knows who is who there, so they go whole.
         face_ids: of a person, their faces in the newest analysis.
         marks: of a person, bytes of their crops, hex.
@@ -67,6 +68,13 @@ def conditions(target: Target) -> dict[str, str]:
     """Return the target's condition in every declared table that can have rows of it."""
     found = {table.name: target.condition([name for name, _, _ in table.columns]) for table in ALL_TABLES}
     return {name: condition for name, condition in found.items() if condition}
+
+
+def tables_naming(target: Target) -> set[str]:
+    """Return the declared tables whose files may tell of a target: a video's path may stand in any text of a run."""
+    if target.track_id is not None:
+        return set(conditions(target))
+    return {table.name for table in ALL_TABLES} - _OF_TRAININGS
 
 
 def literal(text: str) -> str:
@@ -126,7 +134,8 @@ def _video(lake: Lake, named: str, video_id: str) -> Target:
     seen = _seen(lake)
     others = {path for path, other in seen if other not in (video_id, None)}
     paths = {path for path, other in seen if other == video_id} - others
-    kept = {path for path, _ in seen} - paths
+    folders = lake.query("SELECT config->>'folder', config->>'warehouse' FROM runs")
+    kept = {path for path, _ in seen} - paths | {str(folder) for pair in folders for folder in pair if folder}
     longer = {path for path in kept if any(gone in path for gone in paths)}
     return Target(named, video_id, paths=tuple(sorted(paths)), longer_paths=tuple(sorted(longer)))
 
@@ -136,6 +145,16 @@ def _person(lake: Lake, named: str, video_id: str, track_id: int) -> Target:
         "SELECT config_id FROM steps WHERE step = 'faces' AND video_id = ? ORDER BY committed_at DESC", [video_id]
     )
     newest, *old = [str(config_id) for (config_id,) in configs] or [""]
+    shown = lake.query(
+        "SELECT arg_max(config_id, committed_at) FROM steps WHERE step = 'face_emotions' AND video_id = ?"
+        " GROUP BY model_id",
+        [video_id],
+    )
+    if any(config_id != newest for (config_id,) in shown):
+        raise WarehouseError(
+            f"models saw {video_id} under different settings, which number its people differently: `moodreel rerun` the"
+            " models that lack the newest analysis, look at person_emotions again, or erase the whole video"
+        )
     rows = lake.query(
         "SELECT face_id FROM faces WHERE video_id = ? AND config_id = ? AND track_id = ? ORDER BY face_id",
         [video_id, newest, track_id],

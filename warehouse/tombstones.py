@@ -53,6 +53,12 @@ def erased_among(lake: Lake, video_ids: Collection[str]) -> set[str]:
     return {video_id for video_id in video_ids if _hash(lake, video_id) in hashes} if hashes else set()
 
 
+def is_erased(lake: Lake, connection: duckdb.DuckDBPyConnection, video_id: str) -> bool:
+    """Say inside a transaction whether a video, or a person of it, was erased; see `erased_among`."""
+    hashes = {str(keyed_hash) for (keyed_hash,) in connection.execute("SELECT keyed_hash FROM tombstones").fetchall()}
+    return bool(hashes) and _hash(lake, video_id) in hashes
+
+
 def _hash(lake: Lake, video_id: str) -> str:
     try:
         key = (lake.folder / KEY_FILE).read_bytes()

@@ -101,8 +101,11 @@ def fill(folder: Path) -> None:
 
 
 def leave_strays(folder: Path) -> None:
-    """What killed commits leave beside a data file of crops: files that the catalog does not know, one of them torn."""
+    """What killed writers leave beside the data files: files that the catalog does not know, some of them torn."""
     [some, *_] = [path for path in folder.rglob("*.parquet") if path.parent.name == "crops"]
     rows = pq.read_table(some)
     pq.write_table(rows.set_column(0, "video_id", [[ZOE] * rows.num_rows]), some.with_name("stray [1].parquet"))
-    some.with_name("torn.parquet").write_bytes(some.read_bytes()[:100])
+    for table in ("crops", "frames", "runs", "trainings"):
+        torn = some.parents[1] / table / "torn.parquet"
+        torn.parent.mkdir(exist_ok=True)
+        torn.write_bytes(some.read_bytes()[:100])

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 from clips import encode, numbered, read_number
 from hypothesis import given
 from hypothesis import strategies as st
+from stamps import PICTURE, shift_stamp
 
 from moodreel.schemas.config import PictureConfig
 from moodreel.schemas.reasons import Reason, VideoError
@@ -177,6 +180,42 @@ def test_joined_recordings_whose_clock_jumps_back_are_no_whole_video(tmp_path: P
     found = [read_number(s.frame.rgb) for s in sample_frames(str(joined), PictureConfig(), WHOLE, errors)]
     assert found == list(range(0, 50, 5))
     assert errors == ["the clock jumps back from 2.0 to 0.0 s: the picture behind that is left out"]
+
+
+def test_joined_recordings_have_no_duration_so_they_are_not_cut(tmp_path: Path) -> None:
+    part = encode(tmp_path / "part.ts", numbered(50), regular(50))
+    assert probe_video(str(part)).duration_s == pytest.approx(2, abs=0.1)
+    (tmp_path / "joined.ts").write_bytes(part.read_bytes() * 2)
+    assert probe_video(str(tmp_path / "joined.ts")).duration_s is None
+
+
+@pytest.mark.parametrize("segment", [WHOLE, Segment(0, 10)])
+def test_one_stamp_that_leaps_costs_its_own_picture(tmp_path: Path, segment: Segment) -> None:
+    clip = encode(tmp_path / "a.ts", numbered(75), regular(75), options={"bf": "0"})
+    shift_stamp(clip, PICTURE, 25, seconds=1000)
+    errors: list[str] = []
+    found = [read_number(s.frame.rgb) for s in sample_frames(str(clip), PictureConfig(), segment, errors)]
+    assert found == [26 if number == 25 else number for number in range(0, 50 if segment.end_slot else 75, 5)]
+    assert errors == ["a time stamp leaps to 1001.0 s: its picture is left out"]
+
+
+def test_no_memory_is_no_damage(tmp_path: Path) -> None:
+    white = np.full((1200, 1600, 3), 255, np.uint8)
+    clip = encode(tmp_path / "a.avi", [white] * 6, regular(6), codec="mjpeg", pix_fmt="yuvj420p")
+    script = """
+import resource, sys, psutil
+from moodreel.schemas.config import PictureConfig
+from moodreel.schemas.values import Segment
+from moodreel.tasks.decode import sample_frames
+most = psutil.Process().memory_info().vms + 4 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+try:
+    print(len(list(sample_frames(sys.argv[1], PictureConfig(sample_fps=25.0), Segment(), []))), "frames")
+except MemoryError:
+    print("no memory")
+"""
+    told = subprocess.run([sys.executable, "-c", script, clip], capture_output=True, text=True)
+    assert told.stdout == "no memory\n", told.stderr
 
 
 def test_no_duration_in_the_header_stays_one_segment() -> None:

@@ -82,19 +82,20 @@ def test_a_folder_that_cannot_be_listed_is_told() -> None:
         (root / "camera").mkdir()
         (root / "camera" / "a.mp4").write_bytes(MP4_HEAD)
         (root / "b.mp4").write_bytes(MP4_HEAD)
-        with unlistable(root / "camera"):
-            found = discover_videos(root)
+        for mode, refused in ((0o100, root / "camera"), (0o644, root / "camera" / "a.mp4")):
+            with unlistable(root / "camera", mode):
+                found = discover_videos(root)
             assert [os.path.basename(file.path) for file in found.files] == ["b.mp4"]
             [(path, error)] = found.refused
-            assert (path, error.reason) == (str(root / "camera"), Reason.PERMISSION_DENIED)
+            assert (path, error.reason) == (str(refused), Reason.PERMISSION_DENIED)
         with unlistable(root), pytest.raises(ValueError, match="can't be listed: Permission denied"):
             discover_videos(root)
 
 
 @contextmanager
-def unlistable(folder: Path) -> Iterator[None]:
+def unlistable(folder: Path, wanted: int = 0o100) -> Iterator[None]:
     user, mode = os.geteuid(), folder.stat().st_mode
-    folder.chmod(0o100)
+    folder.chmod(wanted)
     if user == 0:
         os.chown(folder, 65534, -1)
         os.seteuid(65534)

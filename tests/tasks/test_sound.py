@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from clips import SPEECH, numbered, write_clip
 from numpy.typing import NDArray
+from stamps import SOUND, shift_stamp
 
 from moodreel.schemas.config import SoundConfig
 from moodreel.tasks.acoustics import NUM_FEATURES, SoundAnalyst
@@ -86,6 +87,25 @@ def test_sound_that_starts_late_keeps_its_time(tmp_path: Path) -> None:
     sound = heard(clip)
     assert np.abs(sound[: int(0.95 * RATE)]).max() == 0
     assert np.abs(sound[int(1.05 * RATE) : int(1.9 * RATE)]).max() > 0.4
+
+
+def test_one_stamp_that_leaps_moves_no_sound(tmp_path: Path) -> None:
+    clip = with_sound(tmp_path / "a.ts", tone(4, 48_000), 48_000, "mono", "mp2", seconds=4)
+    whole = heard(clip)
+    shift_stamp(clip, SOUND, 3, seconds=600)
+    errors: list[str] = []
+    found = np.concatenate(list(stream_sound(str(clip), errors)))
+    np.testing.assert_array_equal(found, whole)
+    assert errors and all("a time stamp leaps to 60" in error for error in errors)
+
+
+def test_sound_behind_a_clock_that_jumps_back_is_left_out_and_told(tmp_path: Path) -> None:
+    part = with_sound(tmp_path / "a.ts", tone(4, 48_000), 48_000, "mono", "mp2", seconds=4)
+    (tmp_path / "joined.ts").write_bytes(part.read_bytes() * 2)
+    errors: list[str] = []
+    found = np.concatenate(list(stream_sound(str(tmp_path / "joined.ts"), errors)))
+    assert abs(len(found) / RATE - 4) < 0.1
+    assert len(errors) == 1 and "the clock jumps back" in errors[0]
 
 
 def test_no_audio_stream_is_seen(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Erasing on a real lake: inlined rows, several files, merged ones, several snapshots, a session that stays open."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,18 +13,20 @@ import pyarrow.parquet as pq
 import pytest
 from erasable import BOB, INFO, PATHS, PERSON, SHARED, WITH_A_VIDEO, ZOE, file, fill, leave_strays, results
 
+from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.tables import ALL_TABLES
-from moodreel.warehouse.commit import commit_video
+from moodreel.warehouse.commit import commit_steps, commit_video
 from moodreel.warehouse.erase import STEPS, Step, delete_rows, erase, write_tombstone
 from moodreel.warehouse.lake import Lake, WarehouseError
 from moodreel.warehouse.proof import NotErasedError
+from moodreel.warehouse.records import record_failure, start_run
 from moodreel.warehouse.target import find_target, read_intent, write_intent
 from moodreel.warehouse.tombstones import KEY_FILE, erased_among
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A warehouse and a copy to restore it from: the lake keeps its absolute place."""
+    """A warehouse and a copy to restore it from."""
     folder = tmp_path_factory.mktemp("erase")
     fill(folder / "w")
     leave_strays(folder / "w" / "data")
@@ -60,8 +63,9 @@ def everything(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
 
 
 def everywhere(folder: Path) -> dict[str, list[dict[str, object]]]:
-    """The rows of every Parquet file, read past the catalog."""
-    files = (folder / "data").rglob("*.parquet")
+    """The rows of every Parquet file, read past the catalog; what is torn elsewhere than in crops may stay."""
+    found = (folder / "data").rglob("*.parquet")
+    files = [path for path in found if path.name != "torn.parquet" or path.parent.name == "crops"]
     return {str(path): pq.ParquetFile(path).read().to_pylist() for path in files}
 
 
@@ -142,6 +146,35 @@ def test_what_is_left_is_found_also_after_new_rows(lake: Lake) -> None:
         assert lake.query("SELECT count(*) FROM faces WHERE video_id = ?", [video]) == [(60,)]
         assert lake.query("SELECT count(*) FROM faces WHERE video_id = ? AND x0 > 950", [video]) == [(5,)]
     lake.close()
+
+
+def test_a_run_that_slept_through_an_erasure_does_not_bring_the_video_back(lake: Lake) -> None:
+    erase(lake, find_target(lake, ZOE))
+    lake.close()
+    lake = Lake(lake.folder)
+    assert not commit_video(lake, "r", file(ZOE), INFO, results(ZOE, "new", 30), 1.0)
+    assert not commit_steps(lake, "r", ZOE, results(ZOE, "new", 30), 1.0)
+    record_failure(lake, "r", PATHS[ZOE], ZOE, VideoError(Reason.CRASH, "late", "commit"), 1)
+    for table in WITH_A_VIDEO:
+        assert lake.query(f"SELECT count(*) FROM {table} WHERE video_id = ?", [ZOE]) == [(0,)], table
+    lake.close()
+
+
+def test_a_run_over_a_folder_named_like_the_video_is_not_in_the_way(lake: Lake) -> None:
+    start_run(lake, "parts", "nightly", json.dumps({"folder": PATHS[ZOE] + "_parts"}, ensure_ascii=False), "1")
+    erase(lake, find_target(lake, ZOE))
+    lake.close()
+    lake = Lake(lake.folder)
+    assert lake.query("SELECT config->>'folder' FROM runs WHERE run_id = 'parts'") == [(PATHS[ZOE] + "_parts",)]
+    lake.close()
+
+
+def test_a_number_that_means_two_people_is_refused(lake: Lake) -> None:
+    commit_steps(lake, "r", ZOE, results(ZOE, "newer", 30, "n"), 1.0)
+    with pytest.raises(WarehouseError, match="number its people differently"):
+        find_target(lake, PERSON)
+    commit_steps(lake, "r", ZOE, results(ZOE, "newer", 30, "m")[1:], 1.0)
+    assert set(find_target(lake, PERSON).old_configs) == {"old", "new"}
 
 
 @pytest.mark.parametrize("num_steps", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 8))])

@@ -1,10 +1,12 @@
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -74,8 +76,37 @@ def test_a_missing_column_is_added_to_an_old_lake(lake: Lake, tmp_path: Path) ->
 
 def test_a_newer_lake_is_refused(lake: Lake, tmp_path: Path) -> None:
     lake.transact(lambda connection: connection.execute("INSERT INTO applied_migrations VALUES ('9999_x.sql', 'd')"))
-    with pytest.raises(ValueError, match="newer moodreel"):
+    with pytest.raises(WarehouseError, match="newer moodreel"):
         Lake(tmp_path / "w")
+
+
+def test_a_copy_in_another_place_is_a_warehouse_of_its_own(lake: Lake, tmp_path: Path) -> None:
+    commit_video(lake, "r", file("a"), INFO, [faces_step("a", 30)], 1.0)
+    lake.close()
+    shutil.copytree(tmp_path / "w", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "w")
+    count = "SELECT count(*) AS n FROM frames"
+    assert ask(tmp_path / "copy", count).to_pylist() == [{"n": 30}]
+    with closing(Lake(tmp_path / "copy")) as copy:
+        commit_video(copy, "r", file("b"), INFO, [faces_step("b", 30)], 1.0)
+    assert ask(tmp_path / "copy", count).to_pylist() == [{"n": 60}]
+    assert not (tmp_path / "w").exists()
+
+
+def test_the_name_of_a_folder_makes_no_error_a_conflict(tmp_path: Path) -> None:
+    with closing(Lake(tmp_path / "conflict, database is locked")) as lake:
+        commit_video(lake, "r", file("a"), INFO, [faces_step("a", 30)], 1.0)
+        for path in lake.folder.rglob("frames/*.parquet"):
+            path.unlink()
+        with pytest.raises(duckdb.IOException, match="No such file"):
+            lake.transact(lambda connection: connection.execute("DELETE FROM frames WHERE ts_s > 1").fetchall())
+
+
+def test_rows_of_faces_that_upkeep_removed_are_not_written(lake: Lake) -> None:
+    verdicts = StepResult(StepKey("face_emotions", "c", "m"), Outcome.OK, None, {})
+    assert not commit_video(lake, "r", file("a"), INFO, [verdicts], 1.0)
+    assert lake.query("SELECT count(*) FROM videos") == [(0,)] and committed_steps(lake) == {}
+    assert commit_video(lake, "r", file("a"), INFO, [faces_step("a"), verdicts], 1.0)
 
 
 def test_a_commit_is_whole_and_done_once(lake: Lake) -> None:

@@ -25,6 +25,18 @@ def test_rows_come_back_in_the_order_of_the_units(tmp_path: Path) -> None:
     assert list((tmp_path / "staging").iterdir()) == []
 
 
+def test_a_run_may_open_as_many_files_as_its_user(tmp_path: Path) -> None:
+    code = """
+import pathlib, resource, sys
+from moodreel.warehouse.staging import StagingArea
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+StagingArea(pathlib.Path(sys.argv[1]), "run").close()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] == most)
+"""
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True).stdout == "True\n"
+
+
 def test_a_killed_runs_folder_is_removed_by_the_next_and_a_living_ones_is_not(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from moodreel.warehouse.staging import StagingArea;"

@@ -71,6 +71,7 @@ def commit(
             }
             for i, (ts_s, track, label, p) in enumerate(faces)
         ]
+        results.append(StepResult(StepKey("faces", "c", None), Outcome.OK, None, {}))
         step = StepKey("face_emotions", "c", "face")
         results.append(StepResult(step, Outcome.OK, None, {"face_emotions": reader("face_emotions", rows)}))
     if windows is not None:
