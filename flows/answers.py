@@ -1,6 +1,7 @@
 """What commands print: answers, models, the closing table."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -23,16 +24,26 @@ from moodreel.warehouse.audit import Action, record_access
 _ROW_GROUP_BYTES: Final = 32 * 2**20
 
 
-def write_answer(warehouse: Path, query: str, format: str, output: Path | None, timeout_s: float = TIMEOUT_S) -> None:
+def write_answer(
+    warehouse: Path, query: str, format: str | None, output: Path | None, timeout_s: float = TIMEOUT_S
+) -> None:
     """Answer a query on standard output or in a file, batch by batch, and record who read.
 
+    Args:
+        warehouse: the folder of the tables.
+        query: one SELECT.
+        format: table, csv, json or parquet; None is a table, or what the file's ending says.
+        output: the file; None prints.
+        timeout_s: how long the query may take.
+
     Raises:
-        ValueError: Parquet is asked for without a file, the file lies in the warehouse, or the query is refused.
+        ValueError: the format and the file don't fit, the file can't be there, or the query is refused.
     """
-    if output is None and format == "parquet":
-        raise ValueError("--format parquet needs -o FILE")
     if output and output.resolve().is_relative_to(warehouse.resolve()):
         raise ValueError(f"{output} would lie among the tables in {warehouse}: name a file elsewhere")
+    format = _format_for(format, output)
+    if output and not output.parent.is_dir():
+        raise ValueError(f"{output.parent} is no folder: name a file in one that is there")
     action: Action = "export" if output else "read"
     with answering(warehouse, query, timeout_s) as answer:
         # before the first row leaves: a reading that is cut off is one too
@@ -40,6 +51,17 @@ def write_answer(warehouse: Path, query: str, format: str, output: Path | None, 
         num_rows = _write_file(answer, format, output) if output else _print(answer, format)
     if entry is not None:
         record_access(warehouse, action, purpose=stated_purpose(), detail=query, num_rows=num_rows, follows=entry)
+
+
+def _format_for(format: str | None, output: Path | None) -> str:
+    if output is None:
+        if format == "parquet":
+            raise ValueError("--format parquet needs -o FILE")
+        return format or "table"
+    found = format or output.suffix.lower().removeprefix(".")
+    if found not in ("csv", "json", "parquet"):
+        raise ValueError(f"{output} can be csv, json or parquet: say so by its ending or by --format")
+    return found
 
 
 def show_models(as_json: bool) -> None:
@@ -50,7 +72,7 @@ def show_models(as_json: bool) -> None:
             {**each.model_dump(mode="json"), "model_id": each.model_id, "is_own": each.name not in REGISTERED}
             for each in manifests
         ]
-        print(json.dumps(rows))
+        print(json.dumps({"models": rows}))
         return
     console = Console(markup=False)  # a user's manifest may hold [brackets]
     for manifest in manifests:
@@ -163,8 +185,8 @@ def _write_json(answer: Answer, text: TextIO) -> int:
     num_rows = 0
     for row in _rows(answer):
         text.write("[" if num_rows == 0 else ", ")
-        named = dict(zip(answer.schema.names, row, strict=True))
-        text.write(json.dumps(named, default=_json_value, ensure_ascii=False))
+        named = _finite(dict(zip(answer.schema.names, row, strict=True)))
+        text.write(json.dumps(named, default=_json_value, ensure_ascii=False, allow_nan=False))
         num_rows += 1
     text.write("]\n" if num_rows else "[]\n")
     return num_rows
@@ -196,6 +218,18 @@ def _refuse_twins(answer: Answer) -> None:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _finite(value: object) -> object:
+    """Return a value with NULL for what JSON has no number for: infinity, and what is not a number."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(one) for key, one in value.items()}
+        case list():
+            return [_finite(one) for one in value]
+    return value
 
 
 def _json_value(value: object) -> object:

@@ -134,14 +134,14 @@ def rerun(
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT.")],
     warehouse: Warehouse = DEFAULT_WAREHOUSE,
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.TABLE,
+    format: Annotated[Format | None, typer.Option(help="By default a table, or what the ending of FILE says.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write instead of printing.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which the query is given up.")] = 300.0,
 ) -> None:
     """Ask the warehouse in SQL, read-only; who asked what is kept in its audit.sqlite."""
     from moodreel.flows.answers import write_answer
 
-    write_answer(warehouse, query, format.value, output, timeout)
+    write_answer(warehouse, query, None if format is None else format.value, output, timeout)
 
 
 @app.command()
@@ -174,6 +174,8 @@ def models(
         if as_json or cards:
             raise ValueError("--json and --cards have no meaning with `models add`: leave them out")
         return
+    if as_json and cards:
+        raise ValueError("--json prints the models, --cards writes their cards: leave one of them out")
     from moodreel.flows.answers import show_models, write_cards
 
     if cards is None:
@@ -319,6 +321,8 @@ def evaluate(
 
         run_folds(model.split(","), data, runs, as_json=as_json)
         return
+    if runs != RUNS:
+        raise ValueError("--runs has no meaning without --folds: leave it out")
     if as_ not in (None, "grey48"):
         raise ValueError(f"--as {as_}: only grey48 is known")
     from moodreel.models.registry import read_manifest

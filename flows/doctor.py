@@ -25,7 +25,7 @@ def check_machine(as_json: bool) -> bool:
         except Exception as error:  # a doctor reports whatever is wrong
             results.append({"check": name, "ok": False, "found": f"{type(error).__name__}: {error}"})
     if as_json:
-        print(json.dumps(results))
+        print(json.dumps({"checks": results}))
     else:
         table = Table("check", "", "found")
         for result in results:

@@ -128,10 +128,10 @@ def test_sql_in_every_format(analysed: tuple[Path, dict[str, object]], tmp_path:
     assert [(row["dominant_emotion"], row["num_people"]) for row in rows] == [("happy", 1), ("happy", 1), (None, 0)]
     assert asked("--format", "csv").splitlines()[-1] == "numbers.mov,,0"
     assert "Gespräch 1.mp4" in asked()
-    asked("--format", "parquet", "-o", str(tmp_path / "a.parquet"))
+    asked("-o", str(tmp_path / "a.parquet"))
     assert pq.read_table(tmp_path / "a.parquet").to_pylist() == rows
-    asked("--format", "csv", "-o", str(tmp_path / "a.csv"))
-    assert (tmp_path / "a.csv").read_text().startswith("file,dominant_emotion")
+    asked("--format", "csv", "-o", str(tmp_path / "a.txt"))
+    assert (tmp_path / "a.txt").read_text().startswith("file,dominant_emotion")
 
 
 def test_tables_hold_what_the_run_found(analysed: tuple[Path, dict[str, object]]) -> None:
@@ -157,7 +157,7 @@ def test_tables_hold_what_the_run_found(analysed: tuple[Path, dict[str, object]]
 def test_models_tells_accuracy_and_licences() -> None:
     text = " ".join(moodreel("models").stdout.split())
     assert "inception-resnet-v2" in text and "openSMILE" in text and "not for commercial" in text
-    [model, *_] = json.loads(moodreel("models", "--json").stdout)
+    [model, *_] = json.loads(moodreel("models", "--json").stdout)["models"]
     assert model["metrics"]["public_test_accuracy"] >= 0.6
 
 
@@ -176,6 +176,11 @@ def test_models_writes_the_cards_instead(tmp_path: Path) -> None:
         (("run",), "folder"),
         (("sql", "SELECT 1", "--warehouse", "no/warehouse"), "moodreel run FOLDER"),
         (("sql", "SELECT 1", "--format", "parquet"), "needs -o FILE"),
+        (("sql", "SELECT 1", "-o", "answer.xlsx"), "say so by its ending or by --format"),
+        (("sql", "SELECT 1", "-o", "answer.csv", "--format", "table"), "can be csv, json or parquet"),
+        (("sql", "SELECT 1", "-o", "no/folder/answer.csv"), "no/folder is no folder"),
+        (("models", "--json", "--cards", "cards"), "leave one of them out"),
+        (("evaluate", "small-vgg", "--data", ".", "--runs", "r"), "no meaning without --folds"),
         (("train", "none", "--data", "x"), "there are: inception-resnet-v2"),
         (("evaluate", "inception-resnet-v2", "--data", "no/file"), "no such file"),
         (("reproduce", "gan-sgdma", "--data", "no/file"), "no such file"),

@@ -127,7 +127,10 @@ def test_models_lists_it_as_the_users_own(tmp_path: Path, monkeypatch: pytest.Mo
     assert "mine version 1 (face, your own)" in out and out.count("your own") == 1
     assert "licence     mine [all of it]" in out and "measured    nothing" in out
     _, out, _ = command(monkeypatch, capfd, "models", "--json")
-    assert {row["name"]: row["is_own"] for row in json.loads(out)} == {**dict.fromkeys(REGISTERED, False), "mine": True}
+    assert {row["name"]: row["is_own"] for row in json.loads(out)["models"]} == {
+        **dict.fromkeys(REGISTERED, False),
+        "mine": True,
+    }
     command(monkeypatch, capfd, "models", "--cards", str(tmp_path / "cards"))
     assert {path.stem for path in (tmp_path / "cards").iterdir()} == set(REGISTERED)
 

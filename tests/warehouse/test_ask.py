@@ -219,7 +219,7 @@ def sql(home: Path, *words: str, **variables: str) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=120)
 
 
-@pytest.mark.parametrize("format", ["table", "csv", "json", "parquet"])
+@pytest.mark.parametrize("format", ["csv", "json", "parquet"])
 def test_an_output_file_is_replaced_whole_or_not_at_all(home: Path, tmp_path: Path, format: str) -> None:
     output = tmp_path / "answer"
     output.write_text("what was there")
@@ -263,6 +263,13 @@ def test_json_keeps_numbers_and_maps(home: Path, capsys: pytest.CaptureFixture[s
     write_answer(home / "w", query, "json", None)
     [row] = json.loads(capsys.readouterr().out)
     assert row == {"n": 0, "share": 1.5, "reasons": {"timeout": 1}} and isinstance(row["n"], int)
+
+
+def test_what_json_has_no_number_for_is_null(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_answer(
+        home / "w", "SELECT 'nan'::DOUBLE AS a, ['inf'::FLOAT, 1] AS b, {'c': '-inf'::DOUBLE} AS d", "json", None
+    )
+    assert json.loads(capsys.readouterr().out) == [{"a": None, "b": [None, 1], "d": {"c": None}}]
 
 
 def test_an_output_among_the_tables_is_refused(home: Path) -> None:
