@@ -244,7 +244,7 @@ class Night:
             raise crash from error
 
     def give_up(self) -> None:
-        """End the workers at once; what they have in work is neither committed nor recorded as failed."""
+        """End the workers at once; what they have in work fails and is not recorded against a video."""
         self._is_given_up = True
         if self._workers:
             self._workers.close()
@@ -284,19 +284,21 @@ class Night:
     def _analyse(self, work: VideoWork) -> bool:
         """Analyse and commit; say whether there was anything left to commit."""
         time.sleep(max(0.0, self._looked_at + LOOKS_APART_S - time.monotonic()))
-        with self._workers_for(work.file.video_id) as workers:
+        with self._workers_for(work) as workers:
             return self._analyse_with(workers, work)
 
     @contextmanager
-    def _workers_for(self, video_id: str) -> Iterator[Workers]:
+    def _workers_for(self, work: VideoWork) -> Iterator[Workers]:
         """Give the workers, or a process for this video alone; one such at a time, since each loads the networks."""
         # a run that died may have died of the video; with Ray that would cost this one no more than an actor
+        video_id = work.file.video_id
         is_suspect = self.request.workers == 0 and VIDEO + video_id in self._leases.abandoned
         if video_id not in self._costly and not is_suspect:
             assert self._workers
             yield self._workers
             return
         with self._one_alone, closing(Alone(self.config, self.request.isolation)) as self._alone:
+            self._require_going_on(work)  # a run that is given up from now on ends this process too
             yield self._alone
 
     def _analyse_with(self, workers: Workers, work: VideoWork) -> bool:

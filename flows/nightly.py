@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 
@@ -57,11 +58,14 @@ def _start_server() -> None:
 
     The flow would wait a minute for a server that Ctrl-C ended before it.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
-    try:
+
+    def start() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # of this thread, and of a process that it starts
         get_client(sync_client=True)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    starting = threading.Thread(target=start, name="prefect server", daemon=True)
+    starting.start()
+    starting.join()
 
 
 def _conduct(night: Night, work: list[VideoWork]) -> dict[str, object]:

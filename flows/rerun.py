@@ -161,6 +161,6 @@ def _classify_video(
             return False
         tables = {table: keyed_reader(table, video.video_id, key, staged, num_judged)}
         result = StepResult(key, video.outcome, video.detail, tables)
-        return commit_steps(lake, run_id, video.video_id, [result], time.monotonic() - started)
+        return commit_steps(lake, run_id, video.video_id, [result], time.monotonic() - started, num_judged)
     finally:
         staged.remove()

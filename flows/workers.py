@@ -21,6 +21,7 @@ PART_TIMEOUT_S: Final = 900.0  # between two pieces of a unit; a piece is second
 _START_TIMEOUT_S: Final = 600.0
 _LOOK_S: Final = 1.0  # between two looks at whether any actor is left
 _RESTART_S: Final = 5.0  # between two tries to start one
+_RETURN_S: Final = 60.0  # for calls to actors that were ended
 _PARTS_WAITING: Final = 4  # pieces that an actor may be ahead of the driver
 _OBJECT_STORE_BYTES: Final = 160 * 2**20  # pieces are small; Ray would take a third of the machine's memory
 
@@ -115,6 +116,7 @@ class RayPool:
         for one in self.actors:
             self._idle.put(one)
         self._is_closed = threading.Event()
+        self._num_lent, self._returned = 0, threading.Condition()
         self._lost_at: dict[int, float] = {}  # by place in `actors`: since when one is being replaced
         self._last_error = ""  # why the last of them could not be started
         self._threads = ThreadPoolExecutor(self.num_workers, thread_name_prefix="unit")
@@ -142,12 +144,15 @@ class RayPool:
 
     def close(self) -> None:
         """See `Workers`; units that are still at work fail."""
-        if self._is_closed.is_set():
-            return
-        self._is_closed.set()
+        with self._returned:
+            if self._is_closed.is_set():
+                return
+            self._is_closed.set()
         for actor in self.actors:
             self._ray.kill(actor)
         self._threads.shutdown(wait=True, cancel_futures=True)
+        with self._returned:  # a call of Ray's after its end would start it anew
+            self._returned.wait_for(lambda: self._num_lent == 0, timeout=_RETURN_S)
         if self._owns_ray:
             self._ray.shutdown()
 
@@ -159,6 +164,8 @@ class RayPool:
 
         After the loss of a machine there may be no room for it: the others go on without.
         """
+        if self._is_closed.is_set():
+            return
         place = self.actors.index(actor)
         self._lost_at[place] = time.monotonic()
         self._ray.kill(actor)
@@ -224,6 +231,10 @@ class RayPool:
         """Lend an idle actor and turn Ray's errors into reasons."""
         errors = self._ray.exceptions
         actor = self._take(path, stage)
+        with self._returned:
+            if self._is_closed.is_set():
+                raise VideoError(Reason.WORKER_LOST, f"{path}: the workers are ended", stage)
+            self._num_lent += 1
         is_sound = False
         try:
             yield actor
@@ -244,6 +255,9 @@ class RayPool:
                 self._idle.put(actor)
             else:  # also after the driver's own trouble, a full disk say: it may be in the middle of a unit
                 self._replace(actor)
+            with self._returned:
+                self._num_lent -= 1
+                self._returned.notify_all()
 
 
 class Alone:

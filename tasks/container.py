@@ -1,6 +1,7 @@
 """Open a video file safely and read what its container says."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -19,6 +20,8 @@ from moodreel.schemas.values import VideoInfo
 from moodreel.tasks.files import WatchedFile, told_error
 
 JUMP_S: Final = 1  # of a clock; less is a container's rounding
+_LOOK_S: Final = 300.0  # for joined recordings, in a very large file or on a slow share
+_ROOM_BYTES: Final = 64 * 2**20
 _RESTARTING: Final = frozenset({"mpegts", "mpeg"})  # demuxers of formats that are joined as they are, clock and all
 _Frame = TypeVar("_Frame", av.VideoFrame, av.AudioFrame)
 
@@ -57,9 +60,8 @@ def _open_container(file: WatchedFile, path: str, stage: str) -> InputContainer:
     options = {"protocol_whitelist": "file", "format_whitelist": ALLOWED_DEMUXERS}
     try:
         return av.open(file, mode="r", options=options, metadata_errors="replace")
-    except MemoryError:
-        raise  # PyAV's own is an FFmpegError too
     except (av.FFmpegError, ValueError) as error:
+        require_memory(error)
         message = f"{path} cannot be opened: not a video container that is read here, or a damaged one"
         raise VideoError(Reason.NOT_A_VIDEO, message, stage) from error
 
@@ -129,6 +131,16 @@ def picture_start_s(container: InputContainer, stream: VideoStream) -> Fraction:
     return Fraction(container.start_time or 0, av.time_base)
 
 
+def require_memory(error: Exception) -> None:
+    """Tell a lack of memory from the absurd sizes in a damaged file, of which FFmpeg says the same.
+
+    Raises:
+        MemoryError: there is none left.
+    """
+    if isinstance(error, MemoryError):
+        bytearray(_ROOM_BYTES)
+
+
 def mark_leaps(frames: Iterable[_Frame], most: int) -> Iterator[tuple[_Frame, bool]]:
     """Yield frames, each with whether its time stamp is no frame's: it leaps ahead, and the clock goes on from before.
 
@@ -163,21 +175,28 @@ def mark_leaps(frames: Iterable[_Frame], most: int) -> Iterator[tuple[_Frame, bo
 
 
 def _clock_restarts(container: InputContainer, stream: VideoStream) -> bool:
-    """Say whether recordings were joined with their clocks: then no time leads to one place, and none is the end."""
+    """Say whether recordings were joined with their clocks: then no time leads to one place, and none is the end.
+
+    Reads the packets up to the end, or for some minutes: what lies behind is taken for one recording.
+    """
     if container.format.name not in _RESTARTING or stream.time_base is None:
         return False
+    started = time.monotonic()
+    older: int | None = None
     newest: int | None = None
     try:
         for packet in container.demux(stream):
+            if time.monotonic() - started > _LOOK_S:
+                break
             if packet.dts is None:
                 continue
-            if newest is not None and (newest - packet.dts) * stream.time_base > JUMP_S:
+            if newest is None or (newest - packet.dts) * stream.time_base <= JUMP_S:
+                older = newest
+            elif older is None or packet.dts < older:
                 return True
-            newest = packet.dts
-    except MemoryError:
-        raise
-    except av.FFmpegError:  # where it breaks off is found when it is decoded
-        pass
+            newest = packet.dts  # else the one before leapt ahead, alone
+    except av.FFmpegError as error:  # where it breaks off is found when it is decoded
+        require_memory(error)
     return False
 
 
@@ -203,9 +222,8 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> a
         try:
             for frame in packet.decode():
                 return frame
-        except MemoryError:
-            raise
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            require_memory(error)
             errors += 1
             if errors > 1000:  # a stream that never decodes must not be read to its end here
                 break

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from moodreel.schemas.config import PictureConfig
 from moodreel.schemas.reasons import Reason, VideoError
 from moodreel.schemas.values import Frame, Segment, VideoInfo
-from moodreel.tasks.container import JUMP_S, choose_picture, mark_leaps, open_video, picture_start_s
+from moodreel.tasks.container import JUMP_S, choose_picture, mark_leaps, open_video, picture_start_s, require_memory
 
 SEGMENT_S = 120.0
 MAX_SEGMENTS = 512  # a header may claim any duration
@@ -127,16 +127,14 @@ def _decode(container: InputContainer, stream: VideoStream, errors: list[str]) -
             packet = next(packets)
         except StopIteration:
             return
-        except MemoryError:
-            raise
         except av.FFmpegError as error:
+            require_memory(error)
             errors.append(f"the container breaks off: {error.strerror}")
             return
         try:
             yield from packet.decode()
-        except MemoryError:
-            raise  # of PyAV, which makes it an FFmpegError too
         except av.FFmpegError as error:
+            require_memory(error)
             seconds = float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else 0.0
             errors.append(f"picture damaged near {seconds:.1f} s: {error.strerror}")
 

@@ -47,6 +47,7 @@ class IsolatedAnalyst:
             stdout=subprocess.PIPE,
             stderr=self._told,
             bufsize=0,
+            start_new_session=True,  # a terminal's Ctrl-C is the driver's, which ends this when it has its own in order
         )
         self._has_settings = False
         self._settings = {"config": config.model_dump(mode="json"), "limits": limits.model_dump(mode="json")}
@@ -163,10 +164,6 @@ def _serve(requests: IO[bytes], out: IO[bytes]) -> None:
                     _give(out, piece)
         except VideoError as error:
             _say(out, reason=error.reason, message=error.message, stage=error.stage)
-        except Exception as error:  # the process is not dead of it, as the other side would take it to be
-            named = request.get("probe") or request["analyse"]["file"]
-            stage = "probe" if "probe" in request else "picture" if request["analyse"]["segment"] else "sound"
-            _say(out, reason=Reason.CRASH, message=f"{named['path']}: {type(error).__name__}: {error}", stage=stage)
 
 
 def _load(config: AnalysisConfig) -> Any:

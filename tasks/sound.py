@@ -12,7 +12,7 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from moodreel.schemas.config import SAMPLE_RATE_HZ
-from moodreel.tasks.container import JUMP_S, choose_picture, mark_leaps, open_video, picture_start_s
+from moodreel.tasks.container import JUMP_S, choose_picture, mark_leaps, open_video, picture_start_s, require_memory
 
 Samples = NDArray[np.float32]
 _GAP_S = 0.05  # smaller jumps of the clock are rounding
@@ -98,15 +98,13 @@ def _decode(container: InputContainer, errors: list[str]) -> Iterator[AudioFrame
             packet = next(packets)
         except StopIteration:
             return
-        except MemoryError:
-            raise
         except av.FFmpegError as error:
+            require_memory(error)
             errors.append(f"the container breaks off: {error.strerror}")
             return
         try:
             yield from (frame for frame in packet.decode() if isinstance(frame, AudioFrame))
-        except MemoryError:
-            raise  # of PyAV, which makes it an FFmpegError too
         except av.FFmpegError as error:
+            require_memory(error)
             seconds = float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else 0.0
             errors.append(f"sound damaged near {seconds:.1f} s: {error.strerror}")

@@ -10,7 +10,7 @@ from moodreel.schemas.values import RESTS_ON, StepKey, StepResult, VideoFile, Vi
 from moodreel.warehouse.append import NEW_ROWS, append_reader, append_rows, offered
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.tallies import TALLY_OF, count_rows
-from moodreel.warehouse.tombstones import is_erased
+from moodreel.warehouse.tombstones import scopes_erased
 
 
 def commit_video(
@@ -33,7 +33,7 @@ def commit_video(
 
     def work(connection: duckdb.DuckDBPyConnection) -> bool:
         now = datetime.now(UTC)
-        if not _may_write(lake, connection, file.video_id, results):
+        if scopes_erased(lake, connection, file.video_id) or not _has_sources(connection, file.video_id, results):
             return False
         if not _count(connection, "videos WHERE video_id = ?", [file.video_id]):
             row = {
@@ -49,28 +49,42 @@ def commit_video(
     return lake.transact(work)
 
 
-def commit_steps(lake: Lake, run_id: str, video_id: str, results: Sequence[StepResult], seconds: float) -> bool:
-    """Write steps of a video that the warehouse knows already; see `commit_video`."""
+def commit_steps(
+    lake: Lake,
+    run_id: str,
+    video_id: str,
+    results: Sequence[StepResult],
+    seconds: float,
+    num_source_rows: int | None = None,
+) -> bool:
+    """Write steps of a video that the warehouse knows already, of as many rows as were read; see `commit_video`."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> bool:
-        if not _may_write(lake, connection, video_id, results):
+        is_gone = "video" in scopes_erased(lake, connection, video_id)
+        if is_gone or not _has_sources(connection, video_id, results, num_source_rows):
             return False
         return _write_steps(connection, run_id, video_id, results, seconds, datetime.now(UTC))
 
     return lake.transact(work)
 
 
-def _may_write(lake: Lake, connection: duckdb.DuckDBPyConnection, video_id: str, results: Sequence[StepResult]) -> bool:
-    """Look once more, inside the transaction: a run that slept for long has lost its leases."""
-    if is_erased(lake, connection, video_id):
-        return False
+def _has_sources(
+    connection: duckdb.DuckDBPyConnection,
+    video_id: str,
+    results: Sequence[StepResult],
+    num_rows: int | None = None,
+) -> bool:
+    """Say whether what these steps rest on is there, with so many rows: a run that slept has lost its leases."""
     own = {result.key for result in results}
     for key in own:
         source = StepKey(RESTS_ON[key.step], key.config_id, None) if key.step in RESTS_ON else None
         if source is None or source in own:
             continue
-        same = "video_id = ? AND step = ? AND config_id = ?"
-        if not _count(connection, f"steps WHERE {same}", [video_id, source.step, source.config_id]):
+        found = connection.execute(
+            "SELECT num_rows FROM steps WHERE video_id = ? AND step = ? AND config_id = ?",
+            [video_id, source.step, source.config_id],
+        ).fetchone()
+        if found is None or num_rows not in (None, found[0]):
             return False
     return True
 

@@ -50,6 +50,7 @@ class Lake:
                 f"{error.filename} can't be made: {error.strerror}; name another --warehouse"
             ) from error
         self._lock = threading.RLock()
+        self._is_lost = False  # the catalog, when last asked: nobody waits for it a second time
         self._connection = self._attached()
         try:
             self._connection.execute(f"USE {NAME}")
@@ -74,6 +75,7 @@ class Lake:
                         self._connection.execute(f"CALL {NAME}.set_commit_message('moodreel', '{mark}')")
                     has_worked = True
                     self._connection.execute("COMMIT")
+                    self._is_lost = False
                     return result
                 except duckdb.Error as error:
                     self._roll_back()
@@ -83,7 +85,8 @@ class Lake:
                             return result
                     elif not self.catalog.is_conflict(error):
                         raise
-                    elif attempt == _ATTEMPTS - 1:
+                    elif self._is_lost or attempt == _ATTEMPTS - 1:
+                        self._is_lost = True
                         told = f"{self.catalog.name} of {self.folder} stays locked: end what writes there and try again"
                         raise CatalogLostError(told) from error
                 except BaseException:
@@ -158,15 +161,17 @@ class Lake:
 
     def _wait_for_catalog(self) -> None:
         """Wait until the catalog answers; DuckDB's extension connects anew by itself."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + (0 if self._is_lost else PATIENCE_S)
         while True:
             try:
                 self._connection.execute(f"FROM ducklake_current_snapshot('{NAME}')").fetchall()
+                self._is_lost = False
                 return
             except duckdb.Error as error:
                 if not self.catalog.is_lost(error):
                     raise
                 if time.monotonic() > until:
+                    self._is_lost = True
                     told = f"{self.catalog.name} of {self.folder} does not answer: {first_line(error)}"
                     raise CatalogLostError(told) from error
             time.sleep(1)

@@ -140,10 +140,11 @@ class Leases:
 
     def _renew(self, connection: duckdb.DuckDBPyConnection) -> None:
         holders = dict(connection.execute(f"SELECT name, holder FROM {_TABLE}").fetchall())
-        # a machine that slept may find its leases taken and given back: what nobody holds now is taken again, but no
-        # run beside upkeep
+        # a machine that slept may find its leases taken and given back: what nobody holds now is taken again, but
+        # nothing beside another's upkeep, which may be an erasure
+        is_upkeep_on = holders.get(UPKEEP, self._holder) != self._holder
         for name in sorted(self._names):
-            if name.startswith(RUN) and name not in holders and UPKEEP in holders:
+            if name not in holders and is_upkeep_on:
                 continue
             if holders.get(name, self._holder) == self._holder:
                 connection.execute(f"DELETE FROM {_TABLE} WHERE name = ?", [name])

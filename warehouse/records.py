@@ -12,7 +12,7 @@ from moodreel.schemas.values import FileStamp, RunCounts, StepKey, VideoFile
 from moodreel.warehouse.append import append_rows
 from moodreel.warehouse.lake import Lake
 from moodreel.warehouse.leases import RUN, Leases
-from moodreel.warehouse.tombstones import is_erased
+from moodreel.warehouse.tombstones import scopes_erased
 
 
 def start_run(lake: Lake, run_id: str, flow: str, config: str, code_version: str, purpose: str | None = None) -> None:
@@ -120,7 +120,7 @@ def record_failure(lake: Lake, run_id: str, path: str, video_id: str | None, err
     }
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        if video_id is None or not is_erased(lake, connection, video_id):
+        if video_id is None or "video" not in scopes_erased(lake, connection, video_id):
             append_rows(connection, "failures", [row])
 
     lake.transact(work)

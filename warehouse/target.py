@@ -135,7 +135,8 @@ def _video(lake: Lake, named: str, video_id: str) -> Target:
     others = {path for path, other in seen if other not in (video_id, None)}
     paths = {path for path, other in seen if other == video_id} - others
     folders = lake.query("SELECT config->>'folder', config->>'warehouse' FROM runs")
-    kept = {path for path, _ in seen} - paths | {str(folder) for pair in folders for folder in pair if folder}
+    kept = {path for path, _ in seen} | {str(folder) for pair in folders for folder in pair if folder}
+    kept -= paths
     longer = {path for path in kept if any(gone in path for gone in paths)}
     return Target(named, video_id, paths=tuple(sorted(paths)), longer_paths=tuple(sorted(longer)))
 

@@ -53,10 +53,11 @@ def erased_among(lake: Lake, video_ids: Collection[str]) -> set[str]:
     return {video_id for video_id in video_ids if _hash(lake, video_id) in hashes} if hashes else set()
 
 
-def is_erased(lake: Lake, connection: duckdb.DuckDBPyConnection, video_id: str) -> bool:
-    """Say inside a transaction whether a video, or a person of it, was erased; see `erased_among`."""
-    hashes = {str(keyed_hash) for (keyed_hash,) in connection.execute("SELECT keyed_hash FROM tombstones").fetchall()}
-    return bool(hashes) and _hash(lake, video_id) in hashes
+def scopes_erased(lake: Lake, connection: duckdb.DuckDBPyConnection, video_id: str) -> set[str]:
+    """Return inside a transaction what of a video was erased: video, person, both or nothing; see `erased_among`."""
+    rows = connection.execute("SELECT keyed_hash, scope FROM tombstones").fetchall()
+    own = _hash(lake, video_id) if rows else None
+    return {str(scope) for keyed_hash, scope in rows if keyed_hash == own}
 
 
 def _hash(lake: Lake, video_id: str) -> str:

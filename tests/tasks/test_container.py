@@ -46,6 +46,15 @@ def test_text_playlists_and_rubble_posing_as_video_are_refused(tmp_path: Path, c
     assert reason_of(tmp_path / "a.mp4") is Reason.NOT_A_VIDEO
 
 
+def test_a_size_that_no_memory_could_hold_is_damage(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", numbered(50))
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    at = data.index(b"stts") + 8  # behind version and flags: how many entries
+    data[at : at + 4] = b"\x7f\xff\xff\xff"
+    (tmp_path / "a.mp4").write_bytes(data)
+    assert reason_of(tmp_path / "a.mp4") is Reason.NOT_A_VIDEO
+
+
 def test_pictures_posing_as_video_are_refused(tmp_path: Path) -> None:
     for kind in ("PNG", "JPEG"):
         Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / f"{kind}.mp4", kind)

@@ -193,6 +193,7 @@ def test_joined_recordings_have_no_duration_so_they_are_not_cut(tmp_path: Path) 
 def test_one_stamp_that_leaps_costs_its_own_picture(tmp_path: Path, segment: Segment) -> None:
     clip = encode(tmp_path / "a.ts", numbered(75), regular(75), options={"bf": "0"})
     shift_stamp(clip, PICTURE, 25, seconds=1000)
+    assert probe_video(str(clip)).duration_s == pytest.approx(3, abs=0.1)
     errors: list[str] = []
     found = [read_number(s.frame.rgb) for s in sample_frames(str(clip), PictureConfig(), segment, errors)]
     assert found == [26 if number == 25 else number for number in range(0, 50 if segment.end_slot else 75, 5)]

@@ -83,13 +83,6 @@ def test_too_many_pixels_or_streams_are_refused_by_probe(
     assert alone(max_pixels=320 * 320, max_streams=2).probe(file_in(tmp_path)).width == 320
 
 
-def test_an_error_of_the_process_is_told_as_what_it_is(tmp_path: Path) -> None:
-    portrait_clip(tmp_path / "a.mp4", seconds=1)
-    with closing(IsolatedAnalyst(AnalysisConfig(face_models=("nobody",)), Isolation(), PIECE_TIMEOUT_S)) as alone:
-        found = failure(alone, file_in(tmp_path))
-    assert (found.reason, found.stage) == (Reason.CRASH, "picture") and "ValueError: no model 'nobody'" in found.message
-
-
 @pytest.mark.slow
 def test_a_video_that_exhausts_its_memory_fails_alone(tmp_path: Path, alone: Callable[..., IsolatedAnalyst]) -> None:
     white = np.full((3000, 4000, 3), 255, np.uint8)  # 36 MB a frame

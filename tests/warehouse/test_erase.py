@@ -160,6 +160,17 @@ def test_a_run_that_slept_through_an_erasure_does_not_bring_the_video_back(lake:
     lake.close()
 
 
+def test_another_model_may_still_judge_the_people_who_stay(lake: Lake) -> None:
+    erase(lake, find_target(lake, PERSON))
+    lake.close()
+    lake = Lake(lake.folder)
+    verdicts = [step for step in results(ZOE, "new", 15, "later") if step.key.step == "face_emotions"]
+    # what was read before the erasure holds the person's faces
+    assert not commit_steps(lake, "r", ZOE, verdicts, 1.0, num_source_rows=60)
+    assert commit_steps(lake, "r", ZOE, verdicts, 1.0, num_source_rows=30)
+    lake.close()
+
+
 def test_a_run_over_a_folder_named_like_the_video_is_not_in_the_way(lake: Lake) -> None:
     start_run(lake, "parts", "nightly", json.dumps({"folder": PATHS[ZOE] + "_parts"}, ensure_ascii=False), "1")
     erase(lake, find_target(lake, ZOE))

@@ -26,7 +26,7 @@ from moodreel.warehouse.append import append_rows
 from moodreel.warehouse.ask import ask
 from moodreel.warehouse.commit import commit_video
 from moodreel.warehouse.erase import STEPS, Step, empty_wal, erase
-from moodreel.warehouse.lake import Lake, WarehouseError, open_reader
+from moodreel.warehouse.lake import CatalogLostError, Lake, WarehouseError, open_reader
 from moodreel.warehouse.leases import RUN, UPKEEP, Leases
 from moodreel.warehouse.proof import NotErasedError
 from moodreel.warehouse.target import find_target
@@ -170,6 +170,25 @@ def test_a_server_that_restarts_in_a_transaction_costs_no_row_and_doubles_none(
         assert lake.query("SELECT path FROM pardons") == [("/v/a.mp4",)]  # waits until it is there again
         starting.join()
         lake.transact(lambda connection: connection.execute("DELETE FROM pardons"))
+
+
+def test_a_server_that_stays_away_is_waited_for_once(
+    server: PostgresServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moodreel.warehouse.lake.PATIENCE_S", 3.0)
+    with closing(Lake(home / "a")) as lake:
+        server.stop()
+        try:
+            waits = []
+            for _ in range(2):
+                started = time.monotonic()
+                with pytest.raises(CatalogLostError, match="does not answer"):
+                    lake.query("FROM pardons")
+                waits.append(time.monotonic() - started)
+        finally:
+            server.start()
+        assert waits[1] < 3.0 <= waits[0]
+        assert lake.query("FROM pardons") == []
 
 
 def test_a_commit_whose_answer_was_lost_is_not_done_again(server: PostgresServer, tmp_path: Path) -> None:
