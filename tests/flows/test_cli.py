@@ -1,7 +1,7 @@
 import inspect
 import json
 import re
-import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -10,12 +10,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import typer
 import yaml
 from commands import command, moodreel
 
 from moodreel.flows import cli
-from moodreel.flows.cli import EXIT_INTERRUPTED, _guarded
+from moodreel.flows.cli import EXIT_INTERRUPTED
 from moodreel.models.registry import DEFAULTS, REGISTERED, read_manifest
 from moodreel.schemas.config import NightRequest, PictureConfig
 from moodreel.schemas.tables import TABLES
@@ -199,9 +198,16 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert list(tmp_path.iterdir()) == [] or words[0] == "run"
 
 
-def test_ctrl_c_is_one_line_and_exit_130(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    interrupted = typer.Typer()
-    interrupted.command()(lambda: signal.raise_signal(signal.SIGINT))
-    monkeypatch.setattr(sys, "argv", ["moodreel"])
-    assert _guarded(interrupted) == EXIT_INTERRUPTED
-    assert capsys.readouterr().err == "moodreel: interrupted; what was committed stays, the next run goes on\n"
+def test_ctrl_c_is_one_line_and_exit_130() -> None:
+    """In a process of its own: those of the tests leave the signal to the one that started them."""
+    code = """
+import signal, sys, typer
+from moodreel.flows.cli import _guarded
+signal.signal(signal.SIGINT, signal.default_int_handler)
+interrupted = typer.Typer()
+interrupted.command()(lambda: signal.raise_signal(signal.SIGINT))
+sys.exit(_guarded(interrupted))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == EXIT_INTERRUPTED
+    assert ended.stderr == "moodreel: interrupted; what was committed stays, the next run goes on\n"

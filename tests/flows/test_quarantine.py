@@ -110,8 +110,9 @@ class Book:
 
     def commit(self, run_id: str, video_id: str, model: str = "m") -> None:
         emotions = {"face_emotions": reader("face_emotions", [])}
+        faces = StepResult(StepKey("faces", "c", None), Outcome.OK, None, {})
         step = StepResult(StepKey("face_emotions", "c", model), Outcome.OK, None, emotions)
-        commit_steps(self.lake, run_id, video_id, [step], 1.0)
+        commit_steps(self.lake, run_id, video_id, [faces, step], 1.0)
 
     def open(self) -> list[tuple[object, ...]]:
         return self.lake.query(

@@ -127,8 +127,9 @@ def test_a_warehouse_that_cannot_be_written_is_one_clear_line(videos: Path, undi
     assert_equal(undisturbed, warehouse)
 
 
+@pytest.mark.parametrize("by_prefect", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_catalog_that_is_gone_ends_the_night_and_blames_no_video(
-    videos: Path, tmp_path: Path, prefect_home: Path, monkeypatch: pytest.MonkeyPatch
+    videos: Path, tmp_path: Path, prefect_home: Path, monkeypatch: pytest.MonkeyPatch, by_prefect: bool
 ) -> None:
     monkeypatch.setattr(lake, "PATIENCE_S", 1.0)
     with postgres_server() as server:
@@ -140,7 +141,10 @@ def test_a_catalog_that_is_gone_ends_the_night_and_blames_no_video(
         ):
             work = night.plan()
             server.stop()
-            conduct_opened(night, work)
+            if by_prefect:
+                conduct_opened(night, work)
+            night.start_workers()
+            night.analyse(work[0], attempt=1)
         assert night.tally.failed == {}
         server.start()
         assert ask(folder, "FROM failures").num_rows == 0
