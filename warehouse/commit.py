@@ -57,7 +57,19 @@ def commit_steps(
     seconds: float,
     num_source_rows: int | None = None,
 ) -> bool:
-    """Write steps of a video that the warehouse knows already, of as many rows as were read; see `commit_video`."""
+    """Write steps of a video that the warehouse knows already; see `commit_video`.
+
+    Args:
+        lake: the warehouse.
+        run_id: the run that did the work.
+        video_id: the video.
+        results: the finished steps.
+        seconds: wall time that they took.
+        num_source_rows: of the stored step that these rest on, as many as were read; None leaves that open.
+
+    Returns:
+        Whether anything was left to write.
+    """
 
     def work(connection: duckdb.DuckDBPyConnection) -> bool:
         is_gone = "video" in scopes_erased(lake, connection, video_id)
