@@ -230,7 +230,7 @@ class Night:
             self._require_going_on(work)
             self._analyse_leased(work)
         except (GivenUpError, CatalogLostError):
-            raise
+            raise  # no fault of the video's
         except VideoError as error:
             self._require_going_on(work)
             self._record(work, error, attempt)

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 
 import moodreel.flows.prefect_environment  # isort: skip  # noqa: F401  # Prefect reads it when it is imported
@@ -56,12 +57,13 @@ def conduct_opened(night: Night, work: list[VideoWork]) -> None:
 def _start_server() -> None:
     """Have Prefect start the server that it needs, if none is named, out of reach of a terminal's Ctrl-C.
 
-    The flow would wait a minute for a server that Ctrl-C ended before it.
+    The flow would wait long for a server that Ctrl-C ended before it.
     """
 
     def start() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # of this thread, and of a process that it starts
-        get_client(sync_client=True)
+        with suppress(Exception):  # the flow meets the same error, and raises it
+            get_client(sync_client=True)
 
     starting = threading.Thread(target=start, name="prefect server", daemon=True)
     starting.start()

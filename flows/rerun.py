@@ -114,7 +114,7 @@ def _work_off(
                         if _classify_video(lake, run_id, staging, manifest, classify, video):
                             done.add(video.video_id)
                     except CatalogLostError:
-                        raise
+                        raise  # no fault of the video's
                     except Exception as error:  # as in a night: a crash becomes a row, the others go on
                         require_room(error, lake.folder)
                         log.exception("%s", video.path)

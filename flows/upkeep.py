@@ -21,7 +21,7 @@ from moodreel.warehouse.target import Target, find_target, read_intent
 WAITING: Final = (
     "a run or other upkeep is on: merging and removing files and shrinking the catalog wait for the next maintain"
 )
-_LONGEST: Final = timedelta(days=36_500)  # more than any date can be ago
+_LONGEST_DAYS: Final = 36_500  # any date is less ago; much more would be before the first one
 log = logging.getLogger("moodreel")
 
 
@@ -113,7 +113,7 @@ def maintain_warehouse(
 
 
 def _days(count: int) -> timedelta:
-    return timedelta(days=min(count, _LONGEST.days))
+    return timedelta(days=min(count, _LONGEST_DAYS))
 
 
 def leave_tidy(lake: Lake, leases: Leases) -> None:

@@ -95,9 +95,11 @@ def _probe(container: InputContainer, path: str, limits: Isolation | None) -> Vi
     rotation = frame.rotation % 360
     turned = rotation in (90, 270)
     audio = container.streams.audio
-    has_duration = container.duration and not _clock_restarts(container, stream)
+    duration = container.duration
+    if duration and _clock_restarts(container, stream):
+        duration = None
     return VideoInfo(
-        duration_s=container.duration / av.time_base if container.duration and has_duration else None,
+        duration_s=duration / av.time_base if duration else None,
         fps=float(stream.average_rate) if stream.average_rate else None,
         width=frame.height if turned else frame.width,
         height=frame.width if turned else frame.height,

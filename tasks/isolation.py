@@ -82,7 +82,7 @@ class IsolatedAnalyst:
 
     def close(self) -> None:
         """End the process, and give back what it took here."""
-        self._child.kill()
+        self.kill()
         self._child.communicate()
         self._told.close()
 

@@ -35,7 +35,7 @@ def identify_run(
 
     Raises:
         ValueError: the folder holds a run and `resume` is off, or one of another recipe, on other data, with another
-            `init`, or with a model of which only the name is left; or a model is not registered.
+            `init`, or that learns from another model of the same name; or a model is not registered.
     """
     refuse_to_overwrite(folder, resume)
     init_id = None if init is None else hashlib.sha256(init.read_bytes()).hexdigest()

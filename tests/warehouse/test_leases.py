@@ -10,9 +10,10 @@ from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from moodreel.warehouse.lake import Lake, WarehouseError
-from moodreel.warehouse.leases import RUN, UPKEEP, Leases
+from moodreel.warehouse.leases import RUN, UPKEEP, Leases, drop_lease
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -43,6 +44,17 @@ def _race(folder: Path, wishes: list[tuple[str, str | None]]) -> list[str]:
         racer.join()
     assert [racer.exitcode for racer in racers] == [0] * len(wishes)
     return sorted(wins.get(timeout=1) for _ in range(wins.qsize()))
+
+
+def test_a_lost_lease_is_not_taken_again_beside_upkeep(lake: Lake) -> None:
+    with Leases(lake, "run", length_s=0.4) as run:
+        upkeep = Leases(lake, "upkeep")
+        assert run.take("video:a") and upkeep.take(UPKEEP)
+        drop_lease(lake, "video:a")
+        time.sleep(1.0)  # ten renewals
+        assert run.held("video:") == []
+        upkeep.release(UPKEEP)
+        wait_until(lambda: run.held("video:") == ["video:a"], 30, "the lease is taken again")
 
 
 def test_exactly_one_of_many_gets_a_lease(lake: Lake, tmp_path: Path) -> None:
