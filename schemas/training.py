@@ -80,6 +80,7 @@ class Adversarial(_Frozen):
     gradient_penalty: Rate = 10.0
     share: Share = 0.25  # of a batch that goes through the denoiser and the critic's judgement, which are dear
     denoiser_rate_factor: Rate = 1.0  # the denoiser's rate as a multiple of the schedule's
+    denoise_all: bool = False  # classify all but the real examples as `run` does: denoised, though no noise was added
 
 
 class DeepFeatures(_Frozen):
@@ -162,6 +163,10 @@ class TrainingConfig(_Frozen):
             raise ValueError("frozen_epochs must be fewer than num_epochs: the rest of the network has to learn too")
         if self.adversarial and self.frozen_epochs:
             raise ValueError("frozen_epochs has no place in adversarial training: leave one of them out")
+        if self.adversarial and self.adversarial.share + self.mix_share > 1:
+            raise ValueError(
+                "adversarial.share and mix_share are more than a batch together: real examples can't be mixed pairs"
+            )
         if self.deep and self.distillation:
             raise ValueError("distillation needs pictures, which deep features replace: leave one of them out")
         if not self.sound and self.source_px > self.input_px:

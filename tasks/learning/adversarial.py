@@ -54,27 +54,29 @@ class AdversarialObjective:
         self.network.train()
 
     def step(self, batch: Batch, rate: float) -> dict[str, float]:
-        """See `Objective`; the first `share` of the batch goes through the denoiser."""
+        """See `Objective`; the first `share` of the batch are the real examples, of which noisy ones are made."""
         batch = batch.to(self._device)
         taught = self._class_loss.ask_teachers(batch.inputs)
         count = max(1, round(self._terms.share * len(batch.targets)))
         examples = self._parts.examples(batch.inputs)
-        clean = examples[:count]
-        noisy = add_noise(clean, self._sigmas)
-        return self._teach_critic(examples, noisy, batch.targets, taught, rate) | self._teach_denoiser(
-            clean, noisy, rate * self._terms.denoiser_rate_factor
+        real, others = examples[:count], examples[count:]
+        noisy = add_noise(real, self._sigmas)
+        return self._teach_critic(real, others, noisy, batch.targets, taught, rate) | self._teach_denoiser(
+            real, noisy, rate * self._terms.denoiser_rate_factor
         )
 
     def _teach_critic(
-        self, examples: Tensor, noisy: Tensor, targets: Tensor, taught: Tensor | None, rate: float
+        self, real: Tensor, others: Tensor, noisy: Tensor, targets: Tensor, taught: Tensor | None, rate: float
     ) -> dict[str, float]:
         count = len(noisy)
         with autocast(self._config.precision, self._device):
             with torch.no_grad():
                 denoised = self._parts.denoiser(noisy).float()
-            scores, logits = self._parts.critic(torch.cat([examples, denoised]))
+                if self._terms.denoise_all:
+                    others = self._parts.denoiser(others).float()
+            scores, logits = self._parts.critic(torch.cat([real, others, denoised]))
             distance = scores[-count:].float().mean() - scores[:count].float().mean()
-            penalty = gradient_penalty(lambda mixed: self._parts.critic(mixed)[0], examples[:count], denoised)
+            penalty = gradient_penalty(lambda mixed: self._parts.critic(mixed)[0], real, denoised)
         both = torch.cat([targets, targets[:count]])
         lesson = None if taught is None else torch.cat([taught, taught[:count]])
         class_loss = self._class_loss(logits, both, lesson)

@@ -26,12 +26,15 @@ class Batch:
         return Batch(self.inputs.to(device), self.targets.to(device))
 
     def mixed(self, share: float, generator: torch.Generator) -> "Batch":
-        """Mix the first `share` of the batch with the batch in reverse, inputs and targets alike (arXiv 1710.09412)."""
-        count = round(share * len(self.targets))
+        """Mix the last `share` of the batch with the batch in reverse, inputs and targets alike (arXiv 1710.09412).
+
+        The first ones stay as they are: the adversarial scheme takes its real examples from there.
+        """
+        count = int(share * len(self.targets))
         if count == 0:
             return self
         own = torch.rand(len(self.targets), generator=generator)
-        own[count:] = 1.0
+        own[: len(own) - count] = 1.0
         return Batch(_mix(self.inputs, own), _mix(self.targets, own))
 
 

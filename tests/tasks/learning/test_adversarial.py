@@ -29,6 +29,7 @@ CHANGES: dict[str, Any] = {
     "gradient_penalty": 1.0,
     "share": 0.75,
     "denoiser_rate_factor": 0.5,
+    "denoise_all": True,
 }
 
 
@@ -194,13 +195,33 @@ def test_every_term_changes_the_outcome(tmp_path: Path, name: str) -> None:
     assert not are_equal(one.network, other.network)
 
 
-def test_share_is_the_part_of_a_batch_that_is_denoised_but_at_least_one() -> None:
+def test_share_is_the_part_of_a_batch_that_the_denoiser_learns_from_but_at_least_one() -> None:
     for share, count in ((1.0, 8), (0.5, 4), (0.01, 1)):
         objective, parts = objective_for("vectors", adversarial=Adversarial(share=share))
         seen: list[int] = []
         parts.denoiser.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(len(args[0])))
         objective.step(vectors().draw(torch.arange(8), torch.Generator()), 0.01)
         assert seen == [count, count]  # for the critic and for itself
+
+
+@pytest.mark.parametrize("denoise_all", [False, True])
+def test_real_examples_are_never_mixed_pairs_and_the_others_come_as_asked(denoise_all: bool) -> None:
+    objective, parts = objective_for("vectors", adversarial=Adversarial(share=0.5, denoise_all=denoise_all))
+    drawn = vectors().draw(torch.arange(8), torch.Generator())
+    mixed = drawn.mixed(0.5, torch.Generator().manual_seed(0))
+    assert not torch.equal(mixed.inputs[4:], drawn.inputs[4:])
+    with torch.no_grad():
+        real, others = parts.examples(drawn.inputs)[:4], parts.examples(mixed.inputs)[4:]
+        denoised = parts.denoiser(others)
+        assert (denoised - others).abs().max() > 0.01
+    seen: list[Tensor] = []
+    parts.critic.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    objective.step(mixed, 0.01)
+    torch.testing.assert_close(seen[0][:4], real)
+    torch.testing.assert_close(seen[0][4:8], denoised if denoise_all else others)
+    assert len(seen[0]) == 12  # and the real ones again, noise added and taken off
+    with pytest.raises(ValueError, match="more than a batch together"):
+        TrainingConfig.model_validate(CONFIGS["vectors"].model_dump() | {"mix_share": 0.6})
 
 
 def test_the_denoisers_rate_is_a_multiple_of_the_critics() -> None:

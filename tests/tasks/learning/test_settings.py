@@ -238,14 +238,14 @@ def test_a_teacher_sees_pictures_as_its_manifest_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 3, 4, 4), (8, 5)])
-def test_mixing_changes_the_first_share_of_a_batch_and_its_targets_alike(shape: tuple[int, ...]) -> None:
+def test_mixing_changes_the_last_share_of_a_batch_and_its_targets_alike(shape: tuple[int, ...]) -> None:
     batch = Batch(torch.rand(shape, generator=torch.Generator().manual_seed(0)), torch.eye(8, 7))
     mixed = batch.mixed(0.5, torch.Generator().manual_seed(1))
-    assert torch.equal(mixed.inputs[4:], batch.inputs[4:]) and torch.equal(mixed.targets[4:], batch.targets[4:])
-    share = mixed.targets[1, 1]
+    assert torch.equal(mixed.inputs[:4], batch.inputs[:4]) and torch.equal(mixed.targets[:4], batch.targets[:4])
+    share = mixed.targets[6, 6]
     assert 0 < share < 1
-    torch.testing.assert_close(mixed.inputs[1], share * batch.inputs[1] + (1 - share) * batch.inputs[6])
-    torch.testing.assert_close(mixed.targets[1], share * batch.targets[1] + (1 - share) * batch.targets[6])
+    torch.testing.assert_close(mixed.inputs[6], share * batch.inputs[6] + (1 - share) * batch.inputs[1])
+    torch.testing.assert_close(mixed.targets[6], share * batch.targets[6] + (1 - share) * batch.targets[1])
     assert batch.mixed(0.0, torch.Generator()) is batch
 
 
