@@ -78,7 +78,7 @@ class Adversarial(_Frozen):
     judgement_weight: Rate = 0.003  # of the critic's judgement, with its penalty, beside the class loss on its trunk
     critic_weight: Rate = 1e-4  # of the critic's judgement in the denoiser's loss, beside the mean squared error
     gradient_penalty: Rate = 10.0
-    share: Share = 0.25  # of a batch that goes through the denoiser and the critic's judgement, which are dear
+    share: Annotated[float, Gt(0.0), Le(1.0)] = 0.25  # of a batch that is denoised and judged, which is dear
     denoiser_rate_factor: Rate = 1.0  # the denoiser's rate as a multiple of the schedule's
     denoise_all: bool = False  # classify all but the real examples as `run` does: denoised, though no noise was added
 

@@ -240,10 +240,10 @@ def test_every_setting_of_a_recipe_is_documented_with_its_default() -> None:
 def test_the_terms_of_gan_sgdma_are_documented_as_the_recipe_has_them() -> None:
     terms = RECIPES["gan-sgdma"]().adversarial
     assert terms is not None
-    stated = dict(re.findall(r"^\| `adversarial\.(\w+)` \| ([\d., ]+) \|", TRAINING, re.M))
+    stated = dict(re.findall(r"^\| `adversarial\.(\w+)` \| ([\d., ]+|true|false) \|", TRAINING, re.M))
     assert stated.keys() == Adversarial.model_fields.keys()
     for name, value in stated.items():
-        figures = [float(figure) for figure in value.split(", ")]
+        figures = json.loads(f"[{value}]")
         known = getattr(terms, name)
         assert figures == list(known if isinstance(known, tuple) else (known,)), name
 

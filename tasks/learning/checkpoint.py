@@ -1,6 +1,7 @@
 """A run's state on disk: one checkpoint, replaced whole after every epoch, and the best weights so far."""
 
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,17 @@ def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[
     """Return the state to go on from, None for a new run.
 
     Raises:
-        ValueError: the folder holds a run already and `resume` is off, or that of another recipe.
+        ValueError: the folder holds a run already and `resume` is off, or that of another recipe; the checkpoint is
+            damaged.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return None
     refuse_to_overwrite(folder, resume)
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (EOFError, LookupError, OSError, RuntimeError, pickle.UnpicklingError) as error:  # torch has no one kind
+        raise ValueError(f"{path} is damaged and can't be gone on from: begin anew with another --out") from error
     if TrainingConfig.model_validate_json(state["config"]) != config:
         raise ValueError(f"{folder} holds a run of another recipe: name another --out")
     return state

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile
 import soxr
 from blake3 import blake3
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from moodreel.schemas.config import SAMPLE_RATE_HZ
 from moodreel.schemas.labels import LABELS
+from moodreel.tasks.learning.tables import read_parquet
 from moodreel.tasks.sound import Samples
 
 # folders and corpora name the same expression differently; what is named otherwise lies outside the seven
@@ -98,10 +97,7 @@ class _Row:
 
 
 def _table_rows(source: Path) -> list[_Row]:
-    try:
-        table = pq.read_table(source)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{source} is no Parquet file: {error}") from error
+    table = read_parquet(source)
     if not {"flac", "label7"} <= set(table.column_names):
         raise ValueError(f"{source} needs the columns flac and label7; it has {', '.join(table.column_names)}")
     rows: list[dict[str, Any]] = table.to_pylist()

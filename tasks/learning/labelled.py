@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
 from moodreel.schemas.labels import LABELS, NUM_LABELS
 from moodreel.tasks.learning.fer2013_csv import read_fer2013_csv
+from moodreel.tasks.learning.tables import read_parquet
 
 # FER+'s vote columns in the order of LABELS, and its answers outside the seven: contempt, unknown, not a face
 VOTE_COLUMNS = ("fp_anger", "fp_disgust", "fp_fear", "fp_happiness", "fp_sadness", "fp_surprise", "fp_neutral")
 OTHER_VOTE_COLUMNS = ("fp_contempt", "fp_unknown", "fp_nf")
+# all that Pillow and NULL give
+_NO_PICTURE = (OSError, SyntaxError, ValueError, TypeError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class _Row:
 
 
 def _table_rows(source: Path, split: str | None) -> list[_Row]:
-    table = read_fer2013_csv(source, split) if source.suffix.lower() == ".csv" else _read_parquet(source)
+    table = read_fer2013_csv(source, split) if source.suffix.lower() == ".csv" else read_parquet(source).to_pandas()
     picture = "png" if "png" in table else "jpeg"
     if picture not in table or "label_name" not in table:
         raise ValueError(f"{source} needs the columns label_name and png or jpeg; it has {', '.join(table.columns)}")
@@ -175,13 +176,6 @@ def _copies(table: pd.DataFrame) -> Sequence[bool | None]:
     return known
 
 
-def _read_parquet(source: Path) -> pd.DataFrame:
-    try:
-        return pq.read_table(source).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{source} is no Parquet file: {error}") from error
-
-
 def _folder_rows(source: Path, split: str | None) -> list[_Row]:
     if split is not None and not (source / split).is_dir():
         raise ValueError(f"{source} has no split {split!r}: no folder of that name is in it")
@@ -194,5 +188,5 @@ def _folder_rows(source: Path, split: str | None) -> list[_Row]:
 def _refuse_broken(row: _Row) -> None:
     try:
         Image.open(io.BytesIO(row.image)).load()
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:  # all that Pillow and NULL give
+    except _NO_PICTURE as error:
         raise ValueError(f"{row.origin}: the picture can't be decoded ({error})") from error

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,10 +102,33 @@ def test_a_corrupt_file_is_named(tmp_path: Path) -> None:
         read_labelled_faces(tmp_path)
 
 
+def test_a_picture_too_large_to_be_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sad").mkdir()
+    whole = noise_picture(0)
+    size = struct.pack(">II", 60_000, 60_000)
+    (tmp_path / "sad" / "bomb.png").write_bytes(
+        whole[:16] + size + whole[24:29] + struct.pack(">I", zlib.crc32(b"IHDR" + size + whole[24:29])) + whole[33:]
+    )
+    with pytest.raises(ValueError, match=r"sad/bomb\.png: the picture can't be decoded \(Image size"):
+        read_labelled_faces(tmp_path)
+
+
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("text")
     with pytest.raises(ValueError, match=r"a\.parquet is no Parquet file"):
         read_labelled_faces(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("place", ["page", "footer"])
+def test_a_parquet_file_with_damage_in_a_page_or_in_its_footer_is_named(tmp_path: Path, place: str) -> None:
+    path = write_faces(tmp_path / "a.parquet", ["sad"] * 40)
+    whole = bytearray(path.read_bytes())
+    [footer_bytes] = struct.unpack("<I", whole[-8:-4])
+    first = 4 if place == "page" else len(whole) - 8 - footer_bytes
+    whole[first : first + 40] = b"\xff" * 40
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"a\.parquet is no Parquet file, or a damaged one: "):
+        read_labelled_faces(path)
 
 
 def write_votes(path: Path, votes: Sequence[dict[str, int]]) -> Path:

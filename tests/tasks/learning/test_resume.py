@@ -126,6 +126,17 @@ def test_a_finished_run_that_is_resumed_takes_no_step_and_mends_its_metrics(tmp_
     assert (tmp_path / METRICS).read_text() == told
 
 
+@pytest.mark.parametrize("damage", [b"", b"hello world", bytes(1000), None], ids=["empty", "text", "zeros", "cut"])
+def test_a_damaged_checkpoint_is_named_and_stays(tmp_path: Path, damage: bytes | None) -> None:
+    train_on_stripes(tmp_path, ONE_CYCLE)
+    path = tmp_path / CHECKPOINT
+    broken = path.read_bytes()[:-40] if damage is None else damage
+    path.write_bytes(broken)
+    with pytest.raises(ValueError, match=rf"{CHECKPOINT} is damaged and can't be gone on from: begin anew with"):
+        train_on_stripes(tmp_path, ONE_CYCLE, resume=True)
+    assert path.read_bytes() == broken
+
+
 def test_a_frozen_run_goes_on_without_init(tmp_path: Path) -> None:
     train_on_stripes(tmp_path / "start", ONE_CYCLE)
     config = ONE_CYCLE.model_copy(update={"frozen_epochs": 1, "schedule": OneCycle(peak_rate=0.01)})
