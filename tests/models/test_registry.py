@@ -70,6 +70,17 @@ def test_inception_resnet_v2_has_the_published_size() -> None:
     assert sum(parameter.numel() for parameter in build_network("inception-resnet-v2").parameters()) == 54_317_223
 
 
+def test_the_maps_of_inception_resnet_v2_are_as_wide_as_the_docs_say() -> None:
+    network, widths = build_network("inception-resnet-v2", debug=True).eval(), {}
+    for name in ("repeat", "repeat_1", "conv2d_7b"):
+        network.get_submodule(name).register_forward_hook(
+            lambda _, __, maps, name=name: widths.update({name: maps.shape[-1]})
+        )
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, 75, 75))
+    assert widths == {"repeat": 7, "repeat_1": 3, "conv2d_7b": 1}
+
+
 def test_weights_that_name_another_order_of_labels_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_weights({"weight": torch.ones(2)}, path)
