@@ -25,8 +25,8 @@ def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[
     """Return the state to go on from, None for a new run.
 
     Raises:
-        ValueError: the folder holds a run already and `resume` is off, or that of another recipe; the checkpoint is
-            damaged.
+        ValueError: the folder holds a run already and `resume` is off, or that of another recipe; the checkpoint
+            is damaged or can't be read.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -35,7 +35,7 @@ def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (EOFError, LookupError, OSError, RuntimeError, pickle.UnpicklingError) as error:  # torch has no one kind
-        raise ValueError(f"{path} is damaged and can't be gone on from: begin anew with another --out") from error
+        raise ValueError(f"{path} is damaged or can't be read: begin anew with another --out") from error
     if TrainingConfig.model_validate_json(state["config"]) != config:
         raise ValueError(f"{folder} holds a run of another recipe: name another --out")
     return state

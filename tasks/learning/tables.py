@@ -15,4 +15,5 @@ def read_parquet(source: Path) -> pa.Table:
     try:
         return pq.read_table(source)
     except (pa.ArrowException, OSError) as error:  # what is wrong in a page is an OSError to Arrow
-        raise ValueError(f"{source} is no Parquet file, or a damaged one: {str(error).splitlines()[0]}") from error
+        cause = str(error).partition("\n")[0]
+        raise ValueError(f"{source} is no Parquet file, or a damaged one: {cause}") from error
