@@ -37,7 +37,7 @@ def inception_resnet_v2() -> TrainingConfig:
 def gan_sgdma() -> TrainingConfig:
     """The source paper's denoiser and critic, taught by the small VGG; plain momentum, on from the shipped weights.
 
-    The last of its runs had two teachers, the second one from `train small-vgg --set seed=1 --name small-vgg-1`.
+    Its card has what its runs changed of this; `small-vgg-1` is from `train small-vgg --set seed=1 --name small-vgg-1`.
     """
     return TrainingConfig(
         network="gan-sgdma",
