@@ -1,7 +1,7 @@
 """A run's state on disk: one checkpoint, replaced whole after every epoch, and the best weights so far."""
 
 import os
-import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,9 @@ def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[
     if not path.exists():
         return None
     refuse_to_overwrite(folder, resume)
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, LookupError, OSError, RuntimeError, pickle.UnpicklingError) as error:  # torch has no one kind
-        raise ValueError(f"{path} is damaged or can't be read: begin anew with another --out") from error
+    if not _is_whole(path):
+        raise ValueError(f"{path} is damaged or can't be read: begin anew with another --out")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if TrainingConfig.model_validate_json(state["config"]) != config:
         raise ValueError(f"{folder} holds a run of another recipe: name another --out")
     return state
@@ -49,6 +48,15 @@ def refuse_to_overwrite(folder: Path, resume: bool) -> None:
     """
     if (folder / CHECKPOINT).exists() and not resume:
         raise ValueError(f"{folder} holds a run already: continue it with --resume or name another --out")
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file is an archive as torch writes them and its checksums are right, which torch does not ask."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, RuntimeError, zipfile.BadZipFile):
+        return False
 
 
 def save_best(folder: Path, weights: dict[str, Tensor]) -> None:

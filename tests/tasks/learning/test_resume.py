@@ -126,11 +126,22 @@ def test_a_finished_run_that_is_resumed_takes_no_step_and_mends_its_metrics(tmp_
     assert (tmp_path / METRICS).read_text() == told
 
 
-@pytest.mark.parametrize("damage", [b"", b"hello world", bytes(1000), None], ids=["empty", "text", "zeros", "cut"])
-def test_a_damaged_checkpoint_is_named_and_stays(tmp_path: Path, damage: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda _: b"hello world",
+        lambda _: bytes(1000),
+        lambda whole: whole[:-40],
+        lambda whole: whole[: len(whole) // 2] + b"\xff" * 40 + whole[len(whole) // 2 + 40 :],
+        lambda whole: whole[:100] + b"\xff" * 40 + whole[140:],
+    ],
+    ids=["empty", "text", "zeros", "cut", "weights", "pickle"],
+)
+def test_a_damaged_checkpoint_is_named_and_stays(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     train_on_stripes(tmp_path, ONE_CYCLE)
     path = tmp_path / CHECKPOINT
-    broken = path.read_bytes()[:-40] if damage is None else damage
+    broken = damage(path.read_bytes())
     path.write_bytes(broken)
     with pytest.raises(ValueError, match=rf"{CHECKPOINT} is damaged or can't be read: begin anew with"):
         train_on_stripes(tmp_path, ONE_CYCLE, resume=True)
