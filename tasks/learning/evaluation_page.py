@@ -9,6 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from moodreel.tasks.learning.calibration import apply_temperature
 from moodreel.tasks.learning.evaluate import Evaluation, Figures, Scores
 from moodreel.tasks.learning.evaluation_charts import draw_confusion, draw_curves, draw_reliability
@@ -18,14 +21,17 @@ from moodreel.tasks.learning.mistakes import draw_mistakes, worst_mistakes
 
 PAGE: Final = "index.html"
 SCORES: Final = "scores.json"
-PICTURES: Final = {  # file name: what it shows
+CHARTS: Final = {  # file name: what it shows
     "confusion_counts.png": "How many faces of each label (row) were taken for what (column).",
     "confusion_shares.png": "The same as shares of the label's faces; the diagonal is the recall.",
     "precision_recall.png": "What share of the faces that it names are right, as it names more and more of them.",
     "reliability.png": "Each point is the faces whose guess is about as probable; the larger, the more faces.",
-    "mistakes.png": "The wrong guesses that it was surest of, with what probability it gave to label and guess.",
 }
-_MISTAKES = 24
+WITHOUT_COPIES: Final = {f"without_copies_{name}": told for name, told in CHARTS.items()}
+MISTAKES: Final = "mistakes.png"
+_MISTAKES_TOLD = "The wrong guesses that it was surest of, with what probability it gave to label and guess."
+PICTURES: Final = (*CHARTS, *WITHOUT_COPIES, MISTAKES)  # all that a page may have
+_NUM_MISTAKES = 24
 _PIXELS_PER_INCH = 144  # twice that of the page, for sharp screens
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b2430; max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
@@ -67,9 +73,9 @@ def write_page(folder: Path, title: str, faces: LabelledFaces, evaluation: Evalu
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
     new.mkdir(parents=True)
     try:
-        drawn = _draw_all(new, faces, evaluation)
+        shown = _draw_all(new, faces, evaluation)
         (new / SCORES).write_text(json.dumps(asdict(evaluation.scores), indent=1) + "\n", encoding="utf-8")
-        (new / PAGE).write_text(_page(title, evaluation.scores, drawn), encoding="utf-8")
+        (new / PAGE).write_text(_page(title, evaluation.scores, shown), encoding="utf-8")
         if folder.exists():
             os.replace(folder, old)
         os.replace(new, folder)
@@ -80,32 +86,52 @@ def write_page(folder: Path, title: str, faces: LabelledFaces, evaluation: Evalu
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _draw_all(folder: Path, faces: LabelledFaces, evaluation: Evaluation) -> list[str]:
-    """Write the pictures and return their names; without mistakes there is no sheet of them."""
+def _draw_all(folder: Path, faces: LabelledFaces, evaluation: Evaluation) -> str:
+    """Write the pictures and return what shows them: the charts of all faces, those without copies, the mistakes."""
     scores, probabilities = evaluation.scores, evaluation.probabilities
-    is_scaled = scores.temperature != 1.0
-    before = reliability(apply_temperature(probabilities, 1 / scores.temperature), faces.labels)
-    after = reliability(probabilities, faces.labels) if is_scaled else None
-    mistakes = worst_mistakes(probabilities, faces.labels, _MISTAKES)
-    charts = {
-        "confusion_counts.png": draw_confusion(scores.confusion, "Faces by label and guess", ",d"),
-        "confusion_shares.png": draw_confusion(scores.confusion_normalised, "Shares of each label", ".0%"),
-        "precision_recall.png": draw_curves(precision_recall_curves(probabilities, faces.labels)),
-        "reliability.png": draw_reliability(before, after),
-    }
-    for name, chart in charts.items():
-        chart.save(folder / name, format="png", ppi=_PIXELS_PER_INCH)
+    _draw_charts(folder, list(CHARTS), scores, probabilities, faces.labels, scores.temperature)
+    shown = _figures_of(CHARTS)
+    if scores.leak_free and faces.is_copy is not None and faces.is_copy.any():  # else both would be the same
+        own = ~faces.is_copy
+        names = list(WITHOUT_COPIES)
+        _draw_charts(folder, names, scores.leak_free, probabilities[own], faces.labels[own], scores.temperature)
+        shown += f"<h2>The {scores.n_leak_free:,} without a copy in training</h2>\n{_figures_of(WITHOUT_COPIES)}"
+    mistakes = worst_mistakes(probabilities, faces.labels, _NUM_MISTAKES)
     if mistakes:
-        draw_mistakes(faces, mistakes).save(folder / "mistakes.png")
-    return [name for name in PICTURES if name in charts or mistakes]
+        draw_mistakes(faces, mistakes).save(folder / MISTAKES)
+        shown += f"<h2>The worst mistakes of all</h2>\n{_figures_of({MISTAKES: _MISTAKES_TOLD})}"
+    return shown
 
 
-def _page(title: str, scores: Scores, drawn: list[str]) -> str:
-    figures = "".join(
-        f'<figure><img src="{name}" srcset="{name} 2x" alt="{escape(PICTURES[name])}">'
-        f"<figcaption>{escape(PICTURES[name])}</figcaption></figure>\n"
-        for name in drawn
+def _draw_charts(
+    folder: Path,
+    names: list[str],
+    measured: Figures,
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    temperature: float,
+) -> None:
+    before = reliability(apply_temperature(probabilities, 1 / temperature), labels)
+    after = reliability(probabilities, labels) if temperature != 1.0 else None
+    charts = (
+        draw_confusion(measured.confusion, "Faces by label and guess", ",d"),
+        draw_confusion(measured.confusion_normalised, "Shares of each label", ".0%"),
+        draw_curves(precision_recall_curves(probabilities, labels)),
+        draw_reliability(before, after),
     )
+    for name, chart in zip(names, charts, strict=True):
+        chart.save(folder / name, format="png", ppi=_PIXELS_PER_INCH)
+
+
+def _figures_of(pictures: Mapping[str, str]) -> str:
+    return "".join(
+        f'<figure><img src="{name}" srcset="{name} 2x" alt="{escape(told)}">'
+        f"<figcaption>{escape(told)}</figcaption></figure>\n"
+        for name, told in pictures.items()
+    )
+
+
+def _page(title: str, scores: Scores, shown: str) -> str:
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style></head><body>
 <h1>{escape(title)}</h1>
@@ -113,7 +139,8 @@ def _page(title: str, scores: Scores, drawn: list[str]) -> str:
 their label is none of the seven. The labels are apparent expressions: what a face shows is not what a person feels.</p>
 {_both_ways(scores)}
 {_classes(scores)}
-{figures}</body></html>
+<h2>All {scores.n:,} faces</h2>
+{shown}</body></html>
 """
 
 

@@ -9,7 +9,15 @@ from PIL import Image
 
 from moodreel.tasks.learning.calibration import apply_temperature
 from moodreel.tasks.learning.evaluate import Evaluation, score
-from moodreel.tasks.learning.evaluation_page import PAGE, PICTURES, SCORES, write_page
+from moodreel.tasks.learning.evaluation_page import (
+    CHARTS,
+    MISTAKES,
+    PAGE,
+    PICTURES,
+    SCORES,
+    WITHOUT_COPIES,
+    write_page,
+)
 from moodreel.tasks.learning.labelled import LabelledFaces
 from moodreel.tasks.learning.mistakes import worst_mistakes
 
@@ -33,7 +41,7 @@ class References(HTMLParser):
 
 
 def test_a_page_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    faces = labelled([0, 1, 2, 3, 4, 5, 6, 6])
+    faces = labelled([0, 1, 2, 3, 4, 5, 6, 6], is_copy=[False] * 6 + [True, False])
     write_page(tmp_path / "page", "a < b", faces, evaluation(faces, [0, 1, 2, 3, 4, 5, 6, 0], 1.5))
     text = (tmp_path / "page" / PAGE).read_text()
     assert "a &lt; b" in text and "without the temperature 1.500" in text
@@ -50,8 +58,23 @@ def test_a_page_of_one_class_without_mistakes_can_be_written(tmp_path: Path) -> 
     faces = labelled([3, 3])
     write_page(tmp_path / "page", "m", faces, evaluation(faces, [3, 3]))
     text = (tmp_path / "page" / PAGE).read_text()
-    assert References(text).found == [name for name in PICTURES if name != "mistakes.png"]
+    assert References(text).found == list(CHARTS)
     assert "nan" not in text.lower() and "n/a" in text
+
+
+def test_the_charts_without_copies_are_of_fewer_faces_and_only_there_if_any_is_a_copy(tmp_path: Path) -> None:
+    labels, seen = [0, 1, 2, 3], [0, 1, 2, 4]
+    for is_copy, expected in [
+        ([False, False, False, True], PICTURES),
+        ([False] * 4, (*CHARTS, MISTAKES)),
+        ([True] * 4, (*CHARTS, MISTAKES)),
+    ]:
+        faces = labelled(labels, is_copy=is_copy)
+        write_page(tmp_path / "page", "m", faces, evaluation(faces, seen))
+        assert References((tmp_path / "page" / PAGE).read_text()).found == list(expected)
+        if expected is PICTURES:
+            for name, without in zip(CHARTS, WITHOUT_COPIES, strict=True):
+                assert (tmp_path / "page" / name).read_bytes() != (tmp_path / "page" / without).read_bytes()
 
 
 def test_a_page_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
@@ -60,7 +83,7 @@ def test_a_page_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
     write_page(tmp_path / "empty", "first", faces, evaluation(faces, [3, 3]))
     write_page(tmp_path / "empty", "second", faces, evaluation(faces, [3, 4]))
     assert "second" in (tmp_path / "empty" / PAGE).read_text()
-    assert not (tmp_path / "empty" / "mistakes.png").exists()
+    assert not (tmp_path / "empty" / MISTAKES).exists()
 
     (tmp_path / "empty" / "thesis.txt").write_text("three years")
     with pytest.raises(ValueError, match=r"holds thesis\.txt, which is no part of a page"):
