@@ -96,8 +96,9 @@ def _figures(manifest: Manifest) -> list[str]:
 
 
 def _failings(manifest: Manifest) -> list[str]:
-    missed = sorted((scores.recall, label) for label, scores in manifest.per_class.items() if scores.recall < _SELDOM)
+    recalls = sorted((round(scores.recall, 2), label) for label, scores in manifest.per_class.items())
     what = {"face": "faces that show", "voice": "clips labelled"}[manifest.task]
+    missed = [(recall, label) for recall, label in recalls if recall < _SELDOM]
     seldom = [f"It misses most {what} {label}: it finds {recall:.0%} of them." for recall, label in missed]
     return [f"- {failing}" for failing in (*seldom, *manifest.known_failings)]
 

@@ -78,7 +78,7 @@ class Adversarial(_Frozen):
     judgement_weight: Rate = 0.003  # of the critic's judgement, with its penalty, beside the class loss on its trunk
     critic_weight: Rate = 1e-4  # of the critic's judgement in the denoiser's loss, beside the mean squared error
     gradient_penalty: Rate = 10.0
-    share: Annotated[float, Gt(0.0), Le(1.0)] = 0.25  # of a batch that is denoised and judged, which is dear
+    share: Annotated[float, Gt(0.0), Le(1.0)] = 0.25  # of a batch that denoiser and judgement learn from; it is dear
     denoiser_rate_factor: Rate = 1.0  # the denoiser's rate as a multiple of the schedule's
     denoise_all: bool = False  # classify all but the real examples as `run` does: denoised, though no noise was added
 
@@ -164,9 +164,12 @@ class TrainingConfig(_Frozen):
         if self.adversarial and self.frozen_epochs:
             raise ValueError("frozen_epochs has no place in adversarial training: leave one of them out")
         if self.adversarial and self.adversarial.share + self.mix_share > 1:
-            raise ValueError(
-                "adversarial.share and mix_share are more than a batch together: real examples can't be mixed pairs"
-            )
+            both = f"adversarial.share {self.adversarial.share} and mix_share {self.mix_share}"
+            raise ValueError(f"{both} are more than a batch, and real examples can't be mixed pairs: lower one of them")
+        if self.adversarial and self.adversarial.denoise_all and self.adversarial.share == 1:
+            raise ValueError("adversarial.denoise_all has nothing left to denoise: lower adversarial.share")
+        if 0 < self.mix_share * self.batch_size < 1:
+            raise ValueError(f"mix_share {self.mix_share} of {self.batch_size} is less than one example: raise it")
         if self.deep and self.distillation:
             raise ValueError("distillation needs pictures, which deep features replace: leave one of them out")
         if not self.sound and self.source_px > self.input_px:

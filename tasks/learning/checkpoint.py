@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,7 @@ def load_checkpoint(folder: Path, config: TrainingConfig, resume: bool) -> dict[
     if not path.exists():
         return None
     refuse_to_overwrite(folder, resume)
-    if not _is_whole(path):
-        raise ValueError(f"{path} is damaged or can't be read: begin anew with another --out")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    state = _read_whole(path)
     if TrainingConfig.model_validate_json(state["config"]) != config:
         raise ValueError(f"{folder} holds a run of another recipe: name another --out")
     return state
@@ -50,13 +49,20 @@ def refuse_to_overwrite(folder: Path, resume: bool) -> None:
         raise ValueError(f"{folder} holds a run already: continue it with --resume or name another --out")
 
 
-def _is_whole(path: Path) -> bool:
-    """Tell whether a file is an archive as torch writes them and its checksums are right, which torch does not ask."""
+def _read_whole(path: Path) -> dict[str, Any]:
+    """Read a checkpoint whose checksums are right, which torch does not ask."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, RuntimeError, zipfile.BadZipFile):
-        return False
+            wrong = archive.testzip()
+        if wrong is not None:
+            raise ValueError(f"the checksum of {wrong} is wrong")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    # all that damage in names, places and contents of an archive gives, and a disk that does not answer
+    except (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        cause = str(error).partition("\n")[0]
+        remedy = "once the disk is well try again, or begin anew with another --out"
+        raise ValueError(f"{path} is damaged or can't be read ({cause}): {remedy}") from error
+    return state
 
 
 def save_best(folder: Path, weights: dict[str, Tensor]) -> None:

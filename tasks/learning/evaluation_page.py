@@ -27,7 +27,8 @@ CHARTS: Final = {  # file name: what it shows
     "precision_recall.png": "What share of the faces that it names are right, as it names more and more of them.",
     "reliability.png": "Each point is the faces whose guess is about as probable; the larger, the more faces.",
 }
-WITHOUT_COPIES: Final = {f"without_copies_{name}": told for name, told in CHARTS.items()}
+_WITHOUT: Final = "without_copies_"
+WITHOUT_COPIES: Final = {f"{_WITHOUT}{name}": told for name, told in CHARTS.items()}
 MISTAKES: Final = "mistakes.png"
 _MISTAKES_TOLD = "The wrong guesses that it was surest of, with what probability it gave to label and guess."
 PICTURES: Final = (*CHARTS, *WITHOUT_COPIES, MISTAKES)  # all that a page may have
@@ -89,12 +90,11 @@ def write_page(folder: Path, title: str, faces: LabelledFaces, evaluation: Evalu
 def _draw_all(folder: Path, faces: LabelledFaces, evaluation: Evaluation) -> str:
     """Write the pictures and return what shows them: the charts of all faces, those without copies, the mistakes."""
     scores, probabilities = evaluation.scores, evaluation.probabilities
-    _draw_charts(folder, list(CHARTS), scores, probabilities, faces.labels, scores.temperature)
+    _draw_charts(folder, "", scores, probabilities, faces.labels, scores.temperature)
     shown = _figures_of(CHARTS)
     if scores.leak_free and faces.is_copy is not None and faces.is_copy.any():  # else both would be the same
         own = ~faces.is_copy
-        names = list(WITHOUT_COPIES)
-        _draw_charts(folder, names, scores.leak_free, probabilities[own], faces.labels[own], scores.temperature)
+        _draw_charts(folder, _WITHOUT, scores.leak_free, probabilities[own], faces.labels[own], scores.temperature)
         shown += f"<h2>The {scores.n_leak_free:,} without a copy in training</h2>\n{_figures_of(WITHOUT_COPIES)}"
     mistakes = worst_mistakes(probabilities, faces.labels, _NUM_MISTAKES)
     if mistakes:
@@ -105,7 +105,7 @@ def _draw_all(folder: Path, faces: LabelledFaces, evaluation: Evaluation) -> str
 
 def _draw_charts(
     folder: Path,
-    names: list[str],
+    prefix: str,
     measured: Figures,
     probabilities: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -113,14 +113,14 @@ def _draw_charts(
 ) -> None:
     before = reliability(apply_temperature(probabilities, 1 / temperature), labels)
     after = reliability(probabilities, labels) if temperature != 1.0 else None
-    charts = (
-        draw_confusion(measured.confusion, "Faces by label and guess", ",d"),
-        draw_confusion(measured.confusion_normalised, "Shares of each label", ".0%"),
-        draw_curves(precision_recall_curves(probabilities, labels)),
-        draw_reliability(before, after),
-    )
-    for name, chart in zip(names, charts, strict=True):
-        chart.save(folder / name, format="png", ppi=_PIXELS_PER_INCH)
+    charts = {
+        "confusion_counts.png": draw_confusion(measured.confusion, "Faces by label and guess", ",d"),
+        "confusion_shares.png": draw_confusion(measured.confusion_normalised, "Shares of each label", ".0%"),
+        "precision_recall.png": draw_curves(precision_recall_curves(probabilities, labels)),
+        "reliability.png": draw_reliability(before, after),
+    }
+    for name, chart in charts.items():
+        chart.save(folder / f"{prefix}{name}", format="png", ppi=_PIXELS_PER_INCH)
 
 
 def _figures_of(pictures: Mapping[str, str]) -> str:

@@ -220,8 +220,6 @@ def test_real_examples_are_never_mixed_pairs_and_the_others_come_as_asked(denois
     torch.testing.assert_close(seen[0][:4], real)
     torch.testing.assert_close(seen[0][4:8], denoised if denoise_all else others)
     assert len(seen[0]) == 12  # and the real ones again, noise added and taken off
-    with pytest.raises(ValueError, match="more than a batch together"):
-        TrainingConfig.model_validate(CONFIGS["vectors"].model_dump() | {"mix_share": 0.6})
 
 
 def test_the_denoisers_rate_is_a_multiple_of_the_critics() -> None:

@@ -18,6 +18,7 @@ from moodreel.tasks.learning.labelled import (
     read_labelled_faces,
     refuse_missing_classes,
 )
+from moodreel.tasks.learning.tables import read_parquet
 
 USAGES = ("Training", "PublicTest", "PublicTest", "PrivateTest")
 
@@ -117,6 +118,20 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("text")
     with pytest.raises(ValueError, match=r"a\.parquet is no Parquet file"):
         read_labelled_faces(tmp_path / "a.parquet")
+
+
+def test_text_that_is_no_utf_8_is_damage(tmp_path: Path) -> None:
+    path = write_faces(tmp_path / "a.parquet", ["sad"] * 40)
+    whole = path.read_bytes()
+    assert b"sad" in whole
+    path.write_bytes(whole.replace(b"sad", b"\xffad"))
+    with pytest.raises(ValueError, match=r"a\.parquet is no Parquet file, or a damaged one: .*UTF"):
+        read_labelled_faces(path)
+
+
+def test_a_disk_that_gives_nothing_is_not_called_damage(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_parquet(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize("place", ["page", "footer"])

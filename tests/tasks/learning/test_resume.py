@@ -135,15 +135,19 @@ def test_a_finished_run_that_is_resumed_takes_no_step_and_mends_its_metrics(tmp_
         lambda whole: whole[:-40],
         lambda whole: whole[: len(whole) // 2] + b"\xff" * 40 + whole[len(whole) // 2 + 40 :],
         lambda whole: whole[:100] + b"\xff" * 40 + whole[140:],
+        lambda whole: whole[:26] + b"\xff" + whole[27:],
+        lambda whole: whole.replace(b"/data.pkl", b"/data\xff\xff\xff\xff"),
+        lambda whole: whole[:-100] + b"\xff" * 60 + whole[-40:],
+        lambda whole: whole.replace(b"/data/0", b"/data/x"),
     ],
-    ids=["empty", "text", "zeros", "cut", "weights", "pickle"],
+    ids=["empty", "text", "zeros", "cut", "weights", "pickle", "length of a name", "name", "places", "other names"],
 )
 def test_a_damaged_checkpoint_is_named_and_stays(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     train_on_stripes(tmp_path, ONE_CYCLE)
     path = tmp_path / CHECKPOINT
     broken = damage(path.read_bytes())
     path.write_bytes(broken)
-    with pytest.raises(ValueError, match=rf"{CHECKPOINT} is damaged or can't be read: begin anew with"):
+    with pytest.raises(ValueError, match=rf"{CHECKPOINT} is damaged or can't be read \(.+\): .* begin anew with"):
         train_on_stripes(tmp_path, ONE_CYCLE, resume=True)
     assert path.read_bytes() == broken
 

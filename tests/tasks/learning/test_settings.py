@@ -252,6 +252,9 @@ def test_mixing_changes_the_last_share_of_a_batch_and_its_targets_alike(shape: t
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
+        ({"mix_share": 0.01}, "mix_share 0.01 of [0-9]+ is less than one example"),
+        ({"adversarial": {"share": 1, "denoise_all": True}}, "nothing left to denoise: lower adversarial.share"),
+        ({"adversarial": {"share": 0.5}, "mix_share": 0.6}, "share 0.5 and mix_share 0.6 are more than a batch"),
         ({"source_px": 33}, "source_px 33 is more than input_px 32"),
         ({"sound": WHOLE, "keep": "best"}, "keep must be last"),
         ({"sound": WHOLE, "keep": "last", "patience_epochs": 3}, "without patience_epochs"),
