@@ -14,7 +14,7 @@ from types import TracebackType
 from moodreel.flows.room import require_room
 from moodreel.flows.upkeep import leave_tidy
 from moodreel.flows.workers import Alone, Workers, start_workers
-from moodreel.models.registry import DEFAULTS, checked_weights, read_manifest
+from moodreel.models.registry import DEFAULTS, checked_weights, picture_model, read_manifest
 from moodreel.schemas.config import AnalysisConfig, NightRequest, PictureConfig, SoundConfig
 from moodreel.schemas.reasons import COST_A_WORKER, LEFT, Reason, VideoError
 from moodreel.schemas.values import Outcome, RunCounts, UnitEnd, VideoFile
@@ -98,7 +98,7 @@ def analysis_config(request: NightRequest) -> AnalysisConfig:
     faces = [manifest for manifest in named if manifest.task == "face"]
     faces = faces or [read_manifest(name) for name in DEFAULTS["face"]]
     for manifest in faces:
-        manifest.image_input()  # a night has nothing but pictures
+        picture_model(manifest)  # a night has nothing but pictures
     if request.features and not any(manifest.num_features for manifest in faces):
         names = ", ".join(manifest.name for manifest in faces)
         raise ValueError(f"--features: no deep features in {names}; `moodreel models` says which model has them")
@@ -142,6 +142,8 @@ class Night:
             raise ValueError(f"{request.folder} is no folder: name one that holds videos")
         for name in self.config.models:  # before a warehouse is made that nothing could fill
             checked_weights(read_manifest(name))
+        for name in self.config.face_models:
+            checked_weights(picture_model(read_manifest(name)))
         self.lake = Lake(Path(request.warehouse))
         self._workers: Workers | None = None
         self._staging: StagingArea | None = None

@@ -13,7 +13,7 @@ from moodreel.models.own import (
     store_manifest,
     store_weights,
 )
-from moodreel.models.registry import REGISTERED, checked_weights, read_manifest
+from moodreel.models.registry import REGISTERED, checked_weights, picture_model, read_manifest
 from moodreel.schemas.config import SoundConfig
 from moodreel.schemas.manifest import Manifest
 
@@ -52,7 +52,7 @@ def _check_use(manifest: Manifest) -> None:
     if manifest.name in REGISTERED:
         raise ValueError(f"{manifest.name} is the name of a shipped model: give yours another one in its manifest")
     if manifest.task == "face":
-        manifest.image_input()
+        picture_model(manifest)
         return
     from moodreel.tasks.acoustics import NUM_FEATURES  # openSMILE is loaded only for voices
 

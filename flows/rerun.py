@@ -14,7 +14,7 @@ from moodreel.flows import progress
 from moodreel.flows.night import RunSummary
 from moodreel.flows.room import require_room
 from moodreel.flows.upkeep import leave_tidy
-from moodreel.models.registry import checked_weights, read_manifest
+from moodreel.models.registry import checked_weights, picture_model, read_manifest
 from moodreel.schemas.manifest import Manifest
 from moodreel.schemas.purposes import Ground, check_purpose, stated_purpose
 from moodreel.schemas.reasons import Reason, VideoError
@@ -77,7 +77,7 @@ def rerun_models(
 def _usable(name: str) -> Manifest:
     manifest = read_manifest(name)
     if manifest.task == "face":
-        manifest.image_input()
+        checked_weights(picture_model(manifest))
     else:
         manifest.sound_input()
     checked_weights(manifest)

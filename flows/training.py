@@ -64,9 +64,9 @@ def run_training(order: TrainingOrder) -> None:
             **describe_faces(train, data.name, config, order.init),
             **_facts(order, scores, calibrate(probabilities, held_out.labels), trained.history),
         }
-        if config.deep:
-            facts["measured_with"] = facts["training"][-1].command  # `evaluate` takes frame classifiers
-        elif config.adversarial:
+        if config.deep and config.deep.num_frames > 1:
+            facts["measured_with"] = facts["training"][-1].command  # `evaluate` has no tracks
+        if config.adversarial and not config.deep:
             clean = validation.plain(slice(None))[:, :1]
             facts["denoising"] = denoising_table(trained.network, clean, config.adversarial.noise_sigmas)
         return write_manifest(trained.network, config, order.model, out, **facts)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from moodreel.models.onnx import is_onnx, read_onnx
 from moodreel.models.registry import checked_weights
-from moodreel.schemas.manifest import ImageInput, Manifest
+from moodreel.schemas.manifest import ImageInput, Manifest, VectorInput
 
 if TYPE_CHECKING:  # torch is imported only when it is needed
     from torch import nn
@@ -31,8 +31,8 @@ _OUTPUTS: Final = "logits-features"  # in the name of a converted network: one w
 class Classifier(Protocol):
     """A loaded network.
 
-    (BATCH, 3, h, w) float32 normalised images, or (BATCH, length) windows of sound, to (BATCH, 7) float32 logits in the
-    network's own order and, if it has any, (BATCH, num_features) float32 deep features.
+    (BATCH, 3, h, w) float32 normalised images, or (BATCH, length) deep features or windows of sound, to (BATCH, 7)
+    float32 logits in the network's own order and, if it has any, (BATCH, num_features) float32 deep features.
     """
 
     def __call__(self, inputs: Inputs) -> Outputs:
@@ -61,18 +61,20 @@ def load_classifier(manifest: Manifest, backend: Backend = "auto") -> Classifier
 
 
 def input_shape(manifest: Manifest) -> tuple[int, ...]:
-    """Return the shape of one input: (3, side_px, side_px) of a picture, (length,) of a window of sound.
+    """Return the shape of one input: (3, side_px, side_px) of a picture, (length,) of deep features or sound.
 
     Raises:
-        ValueError: it takes neither.
+        ValueError: it takes none of these.
     """
     if isinstance(manifest.input, ImageInput):
         return 3, manifest.input.side_px, manifest.input.side_px
+    if isinstance(manifest.input, VectorInput):
+        return (manifest.input.length,)
     return (manifest.sound_input().length,)
 
 
 def classify(run: Classifier, manifest: Manifest, inputs: Inputs) -> Classified:
-    """Classify (n, 3, h, w) float32 normalised images or (n, length) windows of sound; n = 0 is allowed.
+    """Classify (n, 3, h, w) float32 normalised images, or (n, length) deep features or sound; n = 0 is allowed.
 
     Raises:
         ValueError: the network has other outputs than the manifest has labels.
@@ -114,8 +116,8 @@ class OpenVinoClassifier:
 
     def __init__(self, manifest: Manifest) -> None:
         core = openvino.Core()
-        # features of sound reach from 1e-6 to 1e6: too far for the eight bits of a bfloat16
-        is_bf16 = manifest.task == "face" and cpu_has_bf16()
+        # features of sound reach from 1e-6 to 1e6: too far for the eight bits of a bfloat16; pictures alone cost time
+        is_bf16 = isinstance(manifest.input, ImageInput) and cpu_has_bf16()
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if is_bf16 else "f32",
             "INFERENCE_NUM_THREADS": 1,
@@ -172,6 +174,8 @@ def _convert(manifest: Manifest) -> openvino.Model:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which OpenVINO's converter uses
+        # shapes are fixed here; torch exports the name without saying so
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         example = torch.zeros(BATCH, *input_shape(manifest))
         return openvino.convert_model(FeatureReader(load_network(manifest)), example_input=example)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from moodreel.models.own import own_names, own_weights, read_own
-from moodreel.schemas.manifest import Manifest
+from moodreel.schemas.manifest import Manifest, VectorInput
 
 _HERE: Final = Path(__file__).parent
 MANIFESTS: Final = _HERE / "manifests"
@@ -40,6 +40,29 @@ def read_manifest(name: str) -> Manifest:
     if name not in REGISTERED:
         return read_own(name)
     return Manifest.model_validate(tomllib.loads((MANIFESTS / f"{name}.toml").read_text(encoding="utf-8")))
+
+
+def picture_model(manifest: Manifest) -> Manifest:
+    """Return the model that sees the pictures: a face model itself, or the one whose deep features it takes.
+
+    Raises:
+        ValueError: it takes sound, or several frames at once, or the model of its deep features is not registered.
+    """
+    if not isinstance(manifest.input, VectorInput):
+        manifest.image_input()
+        return manifest
+    if manifest.input.num_frames > 1:
+        raise ValueError(
+            f"{manifest.name} takes {manifest.input.num_frames} frames of a face at once, and faces are classified one "
+            "by one: train it with --set deep.num_frames=1"
+        )
+    for name in registered():
+        if (found := read_manifest(name)).model_id == manifest.input.source:
+            return found
+    raise ValueError(
+        f"{manifest.name} takes deep features of {manifest.input.source}, which is not registered: register that model "
+        f"again, or train {manifest.name} on the features of another one"
+    )
 
 
 def checked_weights(manifest: Manifest) -> Path:

@@ -132,8 +132,7 @@ class Manifest(_Frozen):
         """
         if isinstance(self.input, VectorInput):
             raise ValueError(
-                f"{self.name} takes deep features of {self.input.source}, not pictures: `moodreel train` makes and "
-                "measures it, `run` and `evaluate` need a frame classifier"
+                f"{self.name} takes deep features of {self.input.source}, not pictures: name a model that sees them"
             )
         if not isinstance(self.input, ImageInput):
             raise ValueError(f"{self.name} takes sound, not pictures: name a face model (see `moodreel models`)")

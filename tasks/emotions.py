@@ -6,17 +6,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from moodreel.models.inference import Backend, Classified, classify, load_classifier
-from moodreel.models.registry import read_manifest
+from moodreel.models.registry import picture_model, read_manifest
 from moodreel.schemas.labels import LABELS
 from moodreel.schemas.manifest import ImageInput
 
 
 class EmotionClassifier:
-    """A registered face model, loaded once."""
+    """A registered face model, loaded once, and the one whose deep features it takes if it sees no pictures itself.
+
+    Attributes:
+        manifest: its own.
+        input: how a crop becomes the input of the network that sees it.
+    """
 
     def __init__(self, name: str, backend: Backend = "auto") -> None:
         self.manifest = read_manifest(name)
-        self._input = self.manifest.image_input()
+        seeing = picture_model(self.manifest)
+        self.input = seeing.image_input()
+        self._reader = None if seeing == self.manifest else EmotionClassifier(seeing.name, backend)
         self._run = load_classifier(self.manifest, backend)
 
     def classify(self, crops: list[Image.Image], crop_margin: float) -> Classified:
@@ -26,14 +33,22 @@ class EmotionClassifier:
             crops: square RGB pictures of faces.
             crop_margin: what they were cut with; the model takes as much of it as its manifest says.
         """
-        images = [prepare_crop(crop, crop_margin, self._input) for crop in crops]
-        side = self._input.side_px
+        if self._reader is not None:
+            features = self._reader.classify(crops, crop_margin).features
+            return classify(self._run, self.manifest, single_frames(features))
+        images = [prepare_crop(crop, crop_margin, self.input) for crop in crops]
+        side = self.input.side_px
         stacked = np.stack(images) if images else np.zeros((0, 3, side, side), np.float32)
         return classify(self._run, self.manifest, stacked)
 
     def probabilities(self, crops: list[Image.Image], crop_margin: float) -> NDArray[np.float32]:
         """Return the (n, 7) probabilities alone, in the order of LABELS; see `classify`."""
         return self.classify(crops, crop_margin).probabilities
+
+
+def single_frames(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the (n, 2 d) vectors of (n, d) deep features of as many single frames: means, and spreads of 0."""
+    return np.concatenate([features, np.zeros_like(features)], axis=1)
 
 
 def prepare_crop(crop: Image.Image, crop_margin: float, wanted: ImageInput) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from moodreel.models.registry import read_manifest
 from moodreel.schemas.manifest import VectorInput
 from moodreel.schemas.training import DeepFeatures, TrainingConfig
-from moodreel.tasks.emotions import EmotionClassifier
+from moodreel.tasks.emotions import EmotionClassifier, single_frames
 from moodreel.tasks.learning.examples import Examples, FaceExamples, VectorExamples, soft_targets
 from moodreel.tasks.learning.identity import digest_faces
 from moodreel.tasks.learning.labelled import LabelledFaces
@@ -67,7 +67,6 @@ def read_vectors(faces: LabelledFaces, config: TrainingConfig, deep: DeepFeature
     One frame is the picture as it is measured, so that the spread is 0; more are drawn as training pictures are.
     """
     classifier, pictures = EmotionClassifier(deep.model), FaceExamples(faces, config)
-    margin = classifier.manifest.image_input().margin
     generator = torch.Generator().manual_seed(config.seed)
     for first in range(0, len(faces.labels), _FACES_AT_ONCE):
         chosen = torch.arange(first, min(first + _FACES_AT_ONCE, len(faces.labels)))
@@ -76,8 +75,9 @@ def read_vectors(faces: LabelledFaces, config: TrainingConfig, deep: DeepFeature
             views = pictures.plain(slice(first, first + len(chosen)))
         else:
             views = pictures.draw(owners, generator).inputs
-        features = classifier.classify(_as_crops(views), margin).features
-        yield window_features(features, owners.numpy().astype(np.float64), 1.0)
+        features = classifier.classify(_as_crops(views), classifier.input.margin).features
+        is_single = deep.num_frames == 1
+        yield single_frames(features) if is_single else window_features(features, owners.double().numpy(), 1.0)
 
 
 def window_features(features: Vectors, times_s: NDArray[np.float64], window_s: float) -> Vectors:

@@ -155,7 +155,7 @@ def _classify(classifier: EmotionClassifier, faces: LabelledFaces, as_grey48: bo
     chunks = []
     for first in range(0, len(faces.images), _CHUNK):
         crops = [open_picture(image, as_grey48) for image in faces.images[first : first + _CHUNK]]
-        chunks.append(classifier.probabilities(crops, classifier.manifest.image_input().margin))
+        chunks.append(classifier.probabilities(crops, classifier.input.margin))
     return np.concatenate(chunks)
 
 

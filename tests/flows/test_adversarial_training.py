@@ -1,5 +1,6 @@
 """`moodreel train` with GAN-SGDMA's recipes at debug size: what they leave behind, and what it is good for."""
 
+import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +9,11 @@ import pytest
 from stripes import write_stripes
 
 from moodreel.flows.evaluation import run_evaluation
-from moodreel.flows.night import analysis_config
 from moodreel.flows.training import run_training
 from moodreel.flows.training_order import TrainingOrder
 from moodreel.models import registry
 from moodreel.models.card import card
-from moodreel.models.registry import read_manifest
-from moodreel.schemas.config import NightRequest
+from moodreel.models.registry import picture_model, read_manifest
 from moodreel.schemas.manifest import Manifest, VectorInput
 from moodreel.schemas.training import Adversarial
 from moodreel.tasks.learning.recipes import RECIPES
@@ -36,7 +35,7 @@ def train(recipe: str, data: Path, folder: Path, resume: bool = False) -> Manife
 def deep_model(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Manifest]]:
     """A vector model that was trained by its recipe, registered."""
     folder, source = tmp_path_factory.mktemp("deep"), read_manifest("inception-resnet-v2")
-    config = RECIPES["gan-sgdma-deep"]().model_copy(update=SMALL)
+    config = RECIPES["gan-sgdma-deep"]().model_copy(update=SMALL | {"is_debug": False})  # what is registered is whole
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "gan-sgdma-deep", lambda: config)
         manifest = train("gan-sgdma-deep", data, folder)
@@ -55,7 +54,6 @@ def test_a_vector_models_manifest_says_what_it_takes(deep_model: tuple[Path, Man
     source = read_manifest("inception-resnet-v2")
     assert manifest.input == VectorInput(length=3072, source=source.model_id, num_frames=1)
     assert manifest.num_features is None and not manifest.denoising
-    assert manifest.measured_with == manifest.training[-1].command  # `evaluate` does not take it
     assert f"3072 values: the mean of each deep feature of `{source.model_id}` over one frame" in card(manifest)
 
 
@@ -67,23 +65,28 @@ def test_a_resumed_run_reads_the_features_no_second_time(deep_model: tuple[Path,
     assert {path: path.stat().st_mtime_ns for path in (folder / "run").glob("features-*.npy")} == kept
 
 
-def test_a_vector_model_is_neither_run_nor_evaluated(
-    deep_model: tuple[Path, Manifest], data: Path, tmp_path: Path
+def test_evaluate_measures_a_vector_model_as_its_training_did(
+    deep_model: tuple[Path, Manifest], data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _, manifest = deep_model
-    with pytest.raises(ValueError, match=r"takes deep features of .*, not pictures.* frame classifier"):
-        analysis_config(NightRequest(folder=str(tmp_path), warehouse="w", models=(manifest.name,)))
-    with pytest.raises(ValueError, match="not pictures"):
-        run_evaluation(
-            manifest.name,
-            data,
-            "public_test",
-            as_grey48=False,
-            by_votes=False,
-            output=tmp_path / "page",
-            as_json=True,
-        )
-    assert not list(tmp_path.iterdir())
+    assert manifest.measured_with.startswith(f"moodreel evaluate {manifest.name} ")
+    run_evaluation(manifest.name, data, "public_test", as_grey48=False, by_votes=False, output=None, as_json=True)
+    scores = json.loads(capfd.readouterr().out)
+    assert scores["accuracy"] == pytest.approx(manifest.metrics["public_test_accuracy"], abs=0.02)  # of bfloat16
+    assert scores["temperature"] == manifest.temperature
+
+
+def test_a_vector_model_takes_no_picture_of_another_models_features(deep_model: tuple[Path, Manifest]) -> None:
+    _, manifest = deep_model
+    assert picture_model(manifest).name == "inception-resnet-v2"
+    several = manifest.model_copy(update={"input": manifest.input.model_copy(update={"num_frames": 4})})
+    with pytest.raises(ValueError, match=r"takes 4 frames of a face at once.*deep\.num_frames=1"):
+        picture_model(several)
+    unknown = manifest.model_copy(update={"input": manifest.input.model_copy(update={"source": "x-1"})})
+    with pytest.raises(ValueError, match="deep features of x-1, which is not registered: register"):
+        picture_model(unknown)
+    with pytest.raises(ValueError, match="not pictures: name a model that sees them"):
+        manifest.image_input()
 
 
 def test_the_denoisers_psnr_is_in_the_manifest_of_a_frame_model(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+import torch
 from clips import SPEECH, portrait, portrait_clip
 from commands import command
 from own_models import FACE_INPUT, VoiceNetwork, face_network, write_onnx, write_safetensors
@@ -45,16 +46,27 @@ def verdicts(warehouse: Path, table: str, model: str) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.parametrize("kind", [pytest.param("safetensors", marks=pytest.mark.slow), "onnx"])
+def write_deep(folder: Path) -> Path:
+    """A network on the deep features of a shipped model."""
+    source = read_manifest("inception-resnet-v2")
+    torch.manual_seed(0)
+    network = build_network("gan-sgdma-deep").eval()
+    vectors = {"length": 3072, "source": source.model_id, "num_frames": 1}
+    return write_safetensors(folder, network, network="gan-sgdma-deep", input=vectors)
+
+
+@pytest.mark.parametrize(
+    "kind", [*(pytest.param(kind, marks=pytest.mark.slow) for kind in ("safetensors", "deep")), "onnx"]
+)
 def test_a_night_a_rerun_and_an_evaluation_use_it(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     write = write_onnx if kind == "onnx" else write_safetensors
-    path = write(tmp_path, face_network())
+    path = write_deep(tmp_path) if kind == "deep" else write(tmp_path, face_network())
     code, out, _ = command(monkeypatch, capfd, "models", "add", str(path))
     assert (code, out.split()[:4]) == (0, ["mine", "is", "registered", "as"])
     path.unlink()
-    (tmp_path / f"mine.{kind}").unlink()  # it was copied
+    (tmp_path / f"mine.{'onnx' if kind == 'onnx' else 'safetensors'}").unlink()  # it was copied
 
     videos = tmp_path / "videos"
     videos.mkdir()

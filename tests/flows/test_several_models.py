@@ -142,7 +142,7 @@ def test_a_model_that_takes_no_pictures_is_refused(
     (tmp_path / "registry").mkdir()
     with other_model(tmp_path / "registry", input=VectorInput(length=64, source="x", num_frames=1)) as manifest:
         line = refusal(folder, tmp_path / "w", monkeypatch, capfd, "--models", manifest.name)
-    assert "debug takes deep features of x, not pictures" in line
+    assert "debug takes deep features of x, which is not registered" in line
     assert not (tmp_path / "w").exists()
 
 
