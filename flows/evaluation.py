@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from moodreel.flows import progress
 from moodreel.flows.voice_training import evaluate_folds
 from moodreel.models.registry import read_manifest
 from moodreel.tasks.learning.clips import read_labelled_clips
@@ -36,13 +37,18 @@ def run_evaluation(
     if read_manifest(model).task == "voice":
         if output is not None or as_grey48 or by_votes or split:
             raise ValueError(f"{model} hears clips: --split, --as, --by-votes and -o are for models of faces")
-        show_scores(evaluate_voice(model, read_labelled_clips(data)).scores, as_json, "clips")
+        clips = read_labelled_clips(data)
+        progress.tell_skipped(clips.skipped, "clips", data)
+        progress.tell_missing(clips.labels, data)
+        show_scores(evaluate_voice(model, clips).scores, as_json, "clips")
         return
     if output is not None:
         refuse_foreign_folder(output)  # before the minute of work
     faces = read_labelled_faces(data, split)
     if by_votes:
         faces = labelled_by_votes(faces)
+    progress.tell_skipped(faces.skipped, "pictures", data)
+    progress.tell_missing(faces.labels, data)
     evaluation = evaluate_model(model, faces, as_grey48=as_grey48)
     if output is not None:
         kind = (", as 48 px grey" if as_grey48 else "") + (", by the taggers' votes" if by_votes else "")

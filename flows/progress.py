@@ -2,16 +2,20 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moodreel.schemas.labels import LABELS
 from moodreel.tasks.plan import VideoWork
 
+_LABELS_TOLD = 5
 _SPEED_OVER_S = 300.0  # a training pauses after each epoch to measure; the estimate has to see past that
 
 
@@ -63,10 +67,19 @@ def steps(name: str) -> Iterator[tuple[Callable[[int, int], None], Callable[[str
         yield done, lambda line: bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def tell_skipped(num_skipped: int, what: str, data: Path) -> None:
-    """Say on standard error how many examples are left out, if there are any: a misspelt label must not go unseen."""
-    if num_skipped:
-        print(f"{data}: {num_skipped} {what} left out, their label is none of {', '.join(LABELS)}", file=sys.stderr)
+def tell_skipped(skipped: Mapping[str, int], what: str, data: Path) -> None:
+    """Say on standard error how many examples are left out for which labels: a misspelt one must not go unseen."""
+    if total := sum(skipped.values()):
+        most = Counter(skipped).most_common(_LABELS_TOLD)
+        told = [f"{label or 'no label'} ({count})" for label, count in most]
+        told += ["..."] if len(skipped) > len(most) else []
+        print(f"{data}: {total} {what} left out, their label is none of the seven: {', '.join(told)}", file=sys.stderr)
+
+
+def tell_missing(labels: NDArray[np.int64], data: Path) -> None:
+    """Say on standard error over how few classes the means are, if not all seven are among the (n,) labels."""
+    if missing := [label for i, label in enumerate(LABELS) if not (labels == i).any()]:
+        print(f"{data} has none of {', '.join(missing)}: means over the classes are over the others", file=sys.stderr)
 
 
 def _columns() -> tuple[ProgressColumn, ...]:

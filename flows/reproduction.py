@@ -51,8 +51,8 @@ def reproduce_comparison(data: Path, out: Path, *, num_epochs: int | None, resum
     """
     num_epochs = num_epochs or budget.NUM_EPOCHS
     train, test = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
-    progress.tell_skipped(train.num_skipped, "training pictures", data)
-    progress.tell_skipped(test.num_skipped, "test pictures", data)
+    progress.tell_skipped(train.skipped, "training pictures", data)
+    progress.tell_skipped(test.skipped, "test pictures", data)
     learning, held_out = hold_out(train)
     refuse_missing_classes(learning.labels, data)
     configs = {name: comparison_config(name, num_epochs) for name in METHODS}
@@ -99,7 +99,7 @@ def reproduce_optimizers(data: Path, out: Path, *, num_epochs: int | None, resum
     """
     num_epochs = num_epochs or optimizers.NUM_EPOCHS
     train = read_labelled_faces(data, "train")
-    progress.tell_skipped(train.num_skipped, "training pictures", data)
+    progress.tell_skipped(train.skipped, "training pictures", data)
     learning, held_out = hold_out(train)
     learning = draw_faces(learning, optimizers.NUM_FACES)
     held_out = draw_faces(held_out, optimizers.NUM_VALIDATION_FACES)

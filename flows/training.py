@@ -47,10 +47,11 @@ def run_training(order: TrainingOrder) -> None:
         return
     train, held_out = read_labelled_faces(data, "train"), read_labelled_faces(data, "public_test")
     refuse_missing_classes(train.labels, data)
-    progress.tell_skipped(train.num_skipped, "training pictures", data)
-    progress.tell_skipped(held_out.num_skipped, "pictures to measure on", data)
+    progress.tell_skipped(train.skipped, "training pictures", data)
+    progress.tell_skipped(held_out.skipped, "pictures to measure on", data)
     if config.is_by_votes:
         held_out = labelled_by_votes(held_out)
+    progress.tell_missing(held_out.labels, data)
     if order.init is not None:
         load_weights(order.init, LABELS)  # what is no weights is refused before anything is written
     identity = identify_run(out, config, digest_faces(train, held_out), order.resume, order.init)
@@ -92,8 +93,9 @@ def search_rate(order: TrainingOrder) -> None:
     with progress.steps(f"{model}: rates") as (done, _):
         search = find_rate(config, examples, init=order.init, on_step=done)
     write_rate_search(search, f"{model} on {data.name}", out)
+    what = "peak rate" if config.schedule.kind == "one-cycle" else "rate"
     print(
-        f"{model}: try a rate of {search.chosen_rate:.2g}; the loss is smallest at {search.minimum_rate:.2g}, "
+        f"{model}: try a {what} of {search.chosen_rate:.2g}; the loss is smallest at {search.minimum_rate:.2g}, "
         f"see {out / PICTURE}"
     )
 

@@ -59,6 +59,10 @@ def describe_faces(train: LabelledFaces, data: str, config: TrainingConfig, init
     has_votes = config.vote_share > 0 and bool(train.votes.any())
     votes = "in place of its labels" if config.is_by_votes else "as soft labels"
     trained_on = f"{'FER2013' if is_fer2013 else data} train{f', FER+ votes {votes}' if has_votes else ''}"
+    if config.distillation:
+        trained_on += (
+            f"; {config.distillation.share:.0%} of the loss is what {' and '.join(config.distillation.teachers)} said"
+        )
     if is_fer2013:
         facts = {**_FER2013, "trained_on": trained_on}
     else:

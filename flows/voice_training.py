@@ -59,7 +59,7 @@ def train_voice(order: TrainingOrder) -> None:
         )
     clips = read_labelled_clips(data)
     refuse_missing_classes(clips.labels, data, "clip")
-    progress.tell_skipped(clips.num_skipped, "clips", data)
+    progress.tell_skipped(clips.skipped, "clips", data)
     identity = identify_run(out, config, digest_clips(clips), order.resume)
     folds, everyone = speaker_folds(clips), np.arange(len(clips.labels))
     with only_training_in(out):  # the folds too have their runs there

@@ -1,6 +1,7 @@
 """Labelled speech clips, read from the data formats that the README lists."""
 
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class LabelledClips:
         corpora: (n,) names of the files or folders that they come from.
         speakers: (n,) names, each with its corpus before it, so that none occurs in two; "" where nobody is named.
         sexes: (n,) "female", "male", or "" where it is not said.
-        num_skipped: clips left out because their label is not one of the seven.
+        skipped: by the label that is not one of the seven, how many clips are left out for it.
     """
 
     sounds: list[Samples]
@@ -45,13 +46,18 @@ class LabelledClips:
     corpora: NDArray[np.str_]
     speakers: NDArray[np.str_]
     sexes: NDArray[np.str_]
-    num_skipped: int
+    skipped: dict[str, int]
 
     def __post_init__(self) -> None:
         n = len(self.sounds)
         got = {self.labels.shape, self.corpora.shape, self.speakers.shape, self.sexes.shape}
         if got != {(n,)}:
             raise ValueError(f"expected {n} of everything; got the shapes {sorted(got)}")
+
+    @property
+    def num_skipped(self) -> int:
+        """All clips that are left out."""
+        return sum(self.skipped.values())
 
     @property
     def is_copy(self) -> None:
@@ -82,7 +88,7 @@ def read_labelled_clips(source: Path) -> LabelledClips:
         corpora=np.array([row.corpus for row in usable]),
         speakers=np.array([f"{row.corpus} {row.speaker}" if row.speaker else "" for row in usable]),
         sexes=np.array([row.sex for row in usable]),
-        num_skipped=len(rows) - len(usable),
+        skipped=dict(Counter(row.label for row in rows if row.label not in LABELS)),
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ class LabelledFaces:
         votes: (n, 7) float32 share of the taggers' votes for the seven; a row of zeros where nobody voted so.
         is_agreed: (n,) bool, one of the seven got more votes than any other answer.
         is_copy: (n,) bool, it is a training picture or has the exact pixels of one; None where the data don't say.
-        num_skipped: rows left out because their label is not one of the seven.
+        skipped: by the label that is not one of the seven, how many rows are left out for it.
     """
 
     images: list[bytes]
@@ -40,7 +41,7 @@ class LabelledFaces:
     votes: NDArray[np.float32]
     is_agreed: NDArray[np.bool_]
     is_copy: NDArray[np.bool_] | None
-    num_skipped: int
+    skipped: dict[str, int]
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -48,6 +49,11 @@ class LabelledFaces:
         got = (self.labels.shape, self.votes.shape, self.is_agreed.shape, copies)
         if got != ((n,), (n, NUM_LABELS), (n,), (n,)):
             raise ValueError(f"expected shapes ({n},), ({n}, {NUM_LABELS}), ({n},), ({n},); got {got}")
+
+    @property
+    def num_skipped(self) -> int:
+        """All rows that are left out."""
+        return sum(self.skipped.values())
 
     def pick(self, chosen: NDArray[np.int64]) -> "LabelledFaces":
         """Return the faces at (m,) places, in that order."""
@@ -57,7 +63,7 @@ class LabelledFaces:
             votes=self.votes[chosen],
             is_agreed=self.is_agreed[chosen],
             is_copy=None if self.is_copy is None else self.is_copy[chosen],
-            num_skipped=self.num_skipped,
+            skipped=self.skipped,
         )
 
 
@@ -89,7 +95,7 @@ def read_labelled_faces(source: Path, split: str | None = None) -> LabelledFaces
         votes=np.stack([row.votes for row in usable]),
         is_agreed=np.array([row.is_agreed for row in usable], np.bool_),
         is_copy=None if usable[0].is_copy is None else np.array([row.is_copy for row in usable], np.bool_),
-        num_skipped=len(rows) - len(usable),
+        skipped=dict(Counter(row.label for row in rows if row.label not in LABELS)),
     )
 
 
@@ -105,8 +111,8 @@ def labelled_by_votes(faces: LabelledFaces) -> LabelledFaces:
     if not len(chosen):
         raise ValueError(f"no face has a commonest answer of taggers; votes are columns {', '.join(VOTE_COLUMNS)}")
     agreed = faces.pick(chosen)
-    num_skipped = faces.num_skipped + len(faces.images) - len(chosen)
-    return replace(agreed, labels=agreed.votes.argmax(1), num_skipped=num_skipped)
+    undecided = {"no commonest answer of the seven": len(faces.images) - len(chosen)}
+    return replace(agreed, labels=agreed.votes.argmax(1), skipped=faces.skipped | undecided)
 
 
 def refuse_missing_classes(labels: NDArray[np.int64], source: Path, kind: str = "training picture") -> None:

@@ -32,7 +32,10 @@ def write_rate_search(search: RateSearch, title: str, out: Path) -> None:
 
 
 def draw_rate_search(search: RateSearch, title: str) -> alt.LayerChart:
-    """Draw the loss against the rate, chosen rate and minimum marked and named; a loss that explodes leaves the top."""
+    """Draw the loss against the rate, chosen rate and minimum marked and named; a loss that explodes leaves the top.
+
+    Where the minimum is what is chosen, it is marked once.
+    """
     low, high = min(search.losses), max(search.smoothed)
     room = 0.08 * (high - low)
     axis = alt.Axis(format="~e", values=[10.0**power for power in range(-9, 4)])
@@ -44,9 +47,12 @@ def draw_rate_search(search: RateSearch, title: str) -> alt.LayerChart:
     )
     batches = alt.Chart(_points(search.rates, search.losses))
     line = alt.Chart(_points(search.rates, search.smoothed))
-    marked = [search.chosen_rate, search.minimum_rate]
+    is_minimum = search.chosen_rate == search.minimum_rate
+    named = {"chosen": search.chosen_rate} | ({} if is_minimum else {"minimum": search.minimum_rate})
+    marked = list(named.values())
+    why = "the minimum, for the peak of one-cycle" if is_minimum else "a tenth of the minimum's rate"
     heights = np.interp(np.log(marked), np.log(search.rates), search.smoothed).tolist()
-    marks = alt.Chart(_points(marked, heights, [f"chosen: {marked[0]:.2g}", f"minimum: {marked[1]:.2g}"]))
+    marks = alt.Chart(_points(marked, heights, [f"{name}: {value:.2g}" for name, value in named.items()]))
     colour = alt.Color("says:N", scale=alt.Scale(range=[_CHOSEN, _SMOOTH]), legend=None)
     chart: alt.LayerChart = (
         alt.layer(
@@ -61,9 +67,7 @@ def draw_rate_search(search: RateSearch, title: str) -> alt.LayerChart:
         .properties(
             width=600,
             height=340,
-            title=alt.Title(
-                title, subtitle="points: single batches; line: smoothed; chosen: a tenth of the minimum's rate"
-            ),
+            title=alt.Title(title, subtitle=f"points: single batches; line: smoothed; chosen: {why}"),
         )
         .configure_axis(labelFontSize=12, titleFontSize=13)
     )

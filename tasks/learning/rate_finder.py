@@ -28,7 +28,7 @@ class RateSearch:
         losses: class loss of each step's batch.
         smoothed: the same, smoothed.
         minimum_rate: where the smoothed loss is smallest.
-        chosen_rate: a tenth of that.
+        chosen_rate: that itself for the short peak of a one-cycle schedule, a tenth of it for the others.
     """
 
     rates: list[float]
@@ -47,13 +47,14 @@ def find_rate(
 ) -> RateSearch:
     """Train a start network, which is thrown away, at rates that grow tenfold every 14 steps.
 
-    The proposal is a tenth of the rate at which the smoothed loss is smallest: at the minimum itself training is about
-    to explode, and the other usual rule, the steepest descent, hangs on the noise of a few batches. The minimum is
-    the most that the short peak of a one-cycle schedule can take: on FER2013 it was 0.009 for Inception-ResNet-v2 and
-    0.046 for small-vgg, where peaks of 0.012 and 0.05 train well and 0.05 is too much for the former.
+    The proposal for a rate that lasts is a tenth of the one at which the smoothed loss is smallest: at the minimum
+    itself training is about to explode, and the other usual rule, the steepest descent, hangs on the noise of a few
+    batches. The short peak of a one-cycle schedule can take the minimum: on FER2013 it was 0.009 for
+    Inception-ResNet-v2 and 0.046 for small-vgg, where peaks of 0.012 and 0.05 train well and 0.05 is too much for the
+    former.
 
     Args:
-        config: the recipe; its schedule is not used.
+        config: the recipe; of its schedule only the kind is used.
         train: what is learnt from.
         init: safetensors file with the weights to start from.
         on_step: called after each step with its number, from 1, and the largest number of steps.
@@ -88,7 +89,8 @@ def find_rate(
     if not smoothed or min(smoothed) == smoothed[0]:
         raise ValueError("the loss fell at no rate: this network does not learn from these data")
     minimum_rate = rates[smoothed.index(min(smoothed))]
-    return RateSearch(rates[: len(losses)], losses, smoothed, minimum_rate, minimum_rate / _BACK_OFF)
+    chosen_rate = minimum_rate if config.schedule.kind == "one-cycle" else minimum_rate / _BACK_OFF
+    return RateSearch(rates[: len(losses)], losses, smoothed, minimum_rate, chosen_rate)
 
 
 def smooth(losses: list[float]) -> list[float]:

@@ -14,6 +14,7 @@ from moodreel.schemas.training import (
     Plateau,
     SoundAugmentation,
     SoundFeatures,
+    Steps,
     TrainingConfig,
 )
 
@@ -31,6 +32,21 @@ def inception_resnet_v2() -> TrainingConfig:
         weight_decay=5e-4,
         gradient_norm=5.0,
         distillation=Distillation(teachers=("small-vgg",)),
+    )
+
+
+def inception_resnet_v2_source() -> TrainingConfig:
+    """As its source trained it (issue 3): plain momentum, 30,000 steps at 0.01 and 2,000 at 0.0001, from the labels.
+
+    72 epochs of FER2013 in batches of 64 are 32,256 steps.
+    """
+    return TrainingConfig(
+        network="inception-resnet-v2",
+        input_px=75,
+        num_epochs=72,
+        schedule=Steps(rates=((30_000, 0.01), (2_000, 0.0001))),
+        nesterov=False,
+        vote_share=0.0,
     )
 
 
@@ -242,6 +258,7 @@ def _comparator(network: str, **others: object) -> TrainingConfig:
 
 RECIPES: Final[dict[str, Callable[[], TrainingConfig]]] = {
     "inception-resnet-v2": inception_resnet_v2,
+    "inception-resnet-v2-source": inception_resnet_v2_source,
     "gan-sgdma": gan_sgdma,
     "gan-sgdma-deep": gan_sgdma_deep,
     "gan-sgdma-deep-window": gan_sgdma_deep_window,

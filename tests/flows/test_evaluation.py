@@ -45,6 +45,15 @@ def one_line(outcome: tuple[int, str, str]) -> str:
     return err
 
 
+def test_strange_labels_and_missing_classes_are_told(moodreel: Moodreel, tmp_path: Path) -> None:
+    names = [label for label in LABELS if label != "disgust"] + ["Disgust", "contempt", "contempt", *"abcd"]
+    data = write_faces(tmp_path / "a.parquet", names)
+    code, out, err = moodreel("evaluate", "small-vgg", "--data", str(data), "--json")
+    assert (code, json.loads(out)["n"]) == (0, 6)
+    assert f"{data}: 7 pictures left out, their label is none of the seven: contempt (2), Disgust (1), " in err
+    assert ", ...\n" in err and f"{data} has none of disgust: means over the classes are over the others" in err
+
+
 def test_json_has_every_figure_and_the_page_the_same(moodreel: Moodreel, tmp_path: Path) -> None:
     data = write_faces(tmp_path / "a.parquet", (*LABELS, "contempt"))
     code, out, _ = moodreel("evaluate", NAME, "--data", str(data), "--json", "-o", "page")

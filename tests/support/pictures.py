@@ -30,7 +30,7 @@ def labelled(labels: Sequence[int], is_copy: Sequence[bool] | None = None) -> La
         votes=np.zeros((n, NUM_LABELS), np.float32),
         is_agreed=np.zeros(n, np.bool_),
         is_copy=None if is_copy is None else np.array(is_copy, np.bool_),
-        num_skipped=0,
+        skipped={},
     )
 
 

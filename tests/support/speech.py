@@ -74,7 +74,7 @@ def speech_clips(
         corpora=np.array(["made"] * n if corpora is None else corpora, np.str_),
         speakers=np.array([f"made {i}" for i in range(n)] if speakers is None else speakers, np.str_),
         sexes=np.array([""] * n if sexes is None else sexes, np.str_),
-        num_skipped=0,
+        skipped={},
     )
 
 

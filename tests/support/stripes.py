@@ -32,7 +32,7 @@ def stripes(count: int = 112) -> LabelledFaces:
             data, "PNG"
         )
         images.append(data.getvalue())
-    return LabelledFaces(images, labels, np.zeros((count, 7), np.float32), np.zeros(count, bool), None, 0)
+    return LabelledFaces(images, labels, np.zeros((count, 7), np.float32), np.zeros(count, bool), None, {})
 
 
 def write_stripes(path: Path, count: int = 140) -> Path:

@@ -59,6 +59,20 @@ def test_a_file_without_a_head_is_a_body(tmp_path: Path) -> None:
     assert torch.equal(network.state_dict()["0.weight"], state["0.weight"])
 
 
+def test_counters_of_batches_may_be_absent_and_statistics_may_not(tmp_path: Path) -> None:
+    state = debug_network().state_dict()
+    counters = {name for name in state if name.endswith("num_batches_tracked")}
+    assert counters
+    save_file({name: tensor for name, tensor in state.items() if name not in counters}, tmp_path / "a.safetensors")
+    network = debug_network()
+    load_initial_weights(network, tmp_path / "a.safetensors")
+    assert torch.equal(network.state_dict()["0.weight"], state["0.weight"])
+    means = {name for name in state if name.endswith("running_mean")}
+    save_file({name: tensor for name, tensor in state.items() if name not in means}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="running_mean does not fit"):
+        load_initial_weights(network, tmp_path / "a.safetensors")
+
+
 def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     save_file(build_network("debug-cnn").state_dict(), tmp_path / "other.safetensors")
     (tmp_path / "a.pt").write_bytes(pickle.dumps({"0.weight": [1.0]}))

@@ -32,7 +32,7 @@ def waves(config: TrainingConfig) -> FaceExamples:
         data = io.BytesIO()
         Image.fromarray((wave * 100 + 128).astype(np.uint8)).save(data, "PNG")
         images.append(data.getvalue())
-    faces = LabelledFaces(images, labels, np.zeros((160, 7), np.float32), np.zeros(160, bool), None, 0)
+    faces = LabelledFaces(images, labels, np.zeros((160, 7), np.float32), np.zeros(160, bool), None, {})
     return FaceExamples(faces, config)
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from stripes import stripes
 
 from moodreel.models.networks import build_network
-from moodreel.schemas.training import OneCycle, TrainingConfig
+from moodreel.schemas.training import Cosine, OneCycle, TrainingConfig
 from moodreel.tasks.learning.examples import FaceExamples, VectorExamples
 from moodreel.tasks.learning.rate_chart import NUMBERS, PICTURE, draw_rate_search, write_rate_search
 from moodreel.tasks.learning.rate_finder import RateSearch, find_rate, smooth
@@ -23,18 +23,20 @@ def search(config: TrainingConfig = DEBUG, init: Path | None = None) -> RateSear
     return find_rate(config, FaceExamples(stripes(), config), init=init)
 
 
-def test_rates_grow_until_the_loss_explodes_and_a_tenth_of_the_minimum_is_chosen() -> None:
-    found = search()
+def test_rates_grow_until_the_loss_explodes_and_the_kind_of_schedule_chooses() -> None:
+    found, lasting = search(), search(DEBUG.model_copy(update={"schedule": Cosine(rate=1.0)}))
     ratios = [later / earlier for earlier, later in zip(found.rates, found.rates[1:], strict=False)]
     assert found.rates[0] == pytest.approx(1e-6)
     assert ratios == pytest.approx([ratios[0]] * len(ratios)) and ratios[0] == pytest.approx(10 ** (7 / 99))
     assert len(found.rates) == len(found.losses) == len(found.smoothed) < 100
     assert found.smoothed[-1] > min(found.smoothed) + 0.5
     assert found.minimum_rate == found.rates[found.smoothed.index(min(found.smoothed))]
-    assert found.chosen_rate == pytest.approx(found.minimum_rate / 10)
+    assert found.chosen_rate == found.minimum_rate
+    assert (lasting.losses, lasting.minimum_rate) == (found.losses, found.minimum_rate)
+    assert lasting.chosen_rate == pytest.approx(found.minimum_rate / 10)
 
 
-def test_a_search_is_the_same_each_time_and_does_not_look_at_the_schedule() -> None:
+def test_a_search_is_the_same_each_time_and_does_not_look_at_the_rates_of_the_schedule() -> None:
     other = DEBUG.model_copy(update={"schedule": OneCycle(peak_rate=1e-5), "num_epochs": 9})
     assert search() == search(other)
 

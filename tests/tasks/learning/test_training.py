@@ -95,7 +95,7 @@ def test_labelled_faces_from_parquet_and_folders(tmp_path: Path) -> None:
 
 def test_scores_of_known_guesses() -> None:
     faces = stripes(14)
-    faces = replace(faces, is_copy=np.arange(14) < 7, num_skipped=2)
+    faces = replace(faces, is_copy=np.arange(14) < 7, skipped={"contempt": 2})
     guesses = np.full((14, 7), 0.05, np.float32)
     guesses[np.arange(14), faces.labels] = 0.7
     guesses[0] = np.roll(guesses[0], 1)  # one copy is taken for its neighbour

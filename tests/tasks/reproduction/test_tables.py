@@ -26,7 +26,7 @@ from moodreel.tasks.reproduction.text import as_markdown, as_text, contests_as_t
 def faces(n: int) -> LabelledFaces:
     labels = np.arange(n) % 7
     nobody = np.zeros((n, 7), np.float32)
-    return LabelledFaces([b""] * n, labels, nobody, np.zeros(n, bool), np.arange(n) < n // 10, 0)
+    return LabelledFaces([b""] * n, labels, nobody, np.zeros(n, bool), np.arange(n) < n // 10, {})
 
 
 def measured(n: int, accuracies: Mapping[str, float]) -> dict[str, Measured]:
