@@ -140,10 +140,9 @@ class Night:
         self._num_skipped = self._num_ignored = 0
         if not Path(request.folder).is_dir():
             raise ValueError(f"{request.folder} is no folder: name one that holds videos")
-        for name in self.config.models:  # before a warehouse is made that nothing could fill
+        seeing = [picture_model(read_manifest(name)).name for name in self.config.face_models]
+        for name in {*self.config.models, *seeing}:  # before a warehouse is made that nothing could fill
             checked_weights(read_manifest(name))
-        for name in self.config.face_models:
-            checked_weights(picture_model(read_manifest(name)))
         self.lake = Lake(Path(request.warehouse))
         self._workers: Workers | None = None
         self._staging: StagingArea | None = None

@@ -46,7 +46,8 @@ def picture_model(manifest: Manifest) -> Manifest:
     """Return the model that sees the pictures: a face model itself, or the one whose deep features it takes.
 
     Raises:
-        ValueError: it takes sound, or several frames at once, or the model of its deep features is not registered.
+        ValueError: it takes sound, or several frames at once, or the model of its deep features is not registered or
+            has another number of them.
     """
     if not isinstance(manifest.input, VectorInput):
         manifest.image_input()
@@ -58,6 +59,11 @@ def picture_model(manifest: Manifest) -> Manifest:
         )
     for name in registered():
         if (found := read_manifest(name)).model_id == manifest.input.source:
+            if manifest.input.length != 2 * (found.num_features or 0):
+                raise ValueError(
+                    f"{manifest.name} takes {manifest.input.length} values; mean and spread of the "
+                    f"{found.num_features or 0} deep features of {name} are twice as many: correct its manifest"
+                )
             return found
     raise ValueError(
         f"{manifest.name} takes deep features of {manifest.input.source}, which is not registered: register that model "

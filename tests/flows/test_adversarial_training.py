@@ -82,6 +82,9 @@ def test_a_vector_model_takes_no_picture_of_another_models_features(deep_model: 
     several = manifest.model_copy(update={"input": manifest.input.model_copy(update={"num_frames": 4})})
     with pytest.raises(ValueError, match=r"takes 4 frames of a face at once.*deep\.num_frames=1"):
         picture_model(several)
+    longer = manifest.model_copy(update={"input": manifest.input.model_copy(update={"length": 3074})})
+    with pytest.raises(ValueError, match="takes 3074 values; mean and spread of the 1536 deep features of inception"):
+        picture_model(longer)
     unknown = manifest.model_copy(update={"input": manifest.input.model_copy(update={"source": "x-1"})})
     with pytest.raises(ValueError, match="deep features of x-1, which is not registered: register"):
         picture_model(unknown)
