@@ -141,7 +141,7 @@ class Night:
         if not Path(request.folder).is_dir():
             raise ValueError(f"{request.folder} is no folder: name one that holds videos")
         seeing = [picture_model(read_manifest(name)).name for name in self.config.face_models]
-        for name in {*self.config.models, *seeing}:  # before a warehouse is made that nothing could fill
+        for name in dict.fromkeys((*self.config.models, *seeing)):  # before a warehouse is made that nothing could fill
             checked_weights(read_manifest(name))
         self.lake = Lake(Path(request.warehouse))
         self._workers: Workers | None = None
