@@ -138,6 +138,21 @@ def test_the_readmes_figures_of_faces_are_those_of_the_manifests() -> None:
         assert stated == pytest.approx(known, abs=0.003), name  # bfloat16 is not the same on every machine
 
 
+def test_the_readmes_ranges_are_those_of_the_manifests() -> None:
+    found = [
+        read_manifest(name) for name in REGISTERED if read_manifest(name).task == "face" and not _is_by_votes(name)
+    ]
+    [stated] = re.findall(
+        r"Fear is found least, in (\d+) to (\d+) % of the cases; happy in (\d+) to (\d+) %\. "
+        r"The probabilities are off by ([\d.]+) % on average",
+        " ".join(README.split()),
+    )
+    fear, happy = ([each.per_class[label].recall for each in found] for label in ("fear", "happy"))
+    errors = [each.metrics["public_test_ece"] for each in found]
+    known = [min(fear), max(fear), min(happy), max(happy), max(errors)]
+    assert [float(figure) / 100 for figure in stated] == pytest.approx(known, abs=0.006)
+
+
 def test_the_readmes_figures_by_votes_are_those_of_the_manifests() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \| [*]*([\d.]+) %[*]* \| [*]*([\d.]+) %[*]* \|.*0\.\d+[*]* \|$", README, re.M)
     assert {name for name, *_ in rows} == {name for name in REGISTERED if read_manifest(name).task == "face"}
