@@ -21,6 +21,7 @@ from moodreel.models.own import own_names, own_weights, parse_manifest, read_own
 from moodreel.models.registry import REGISTERED, checked_weights, read_manifest
 from moodreel.schemas.config import AnalysisConfig
 from moodreel.schemas.labels import LABELS
+from moodreel.schemas.manifest import VectorInput
 from moodreel.warehouse.ask import ask
 
 DOCS = (Path(__file__).parents[2] / "docs" / "own-models.md").read_text(encoding="utf-8")
@@ -217,7 +218,7 @@ def test_weights_that_were_lost_come_back(
         ({"sha256": "0" * 64}, "its manifest says 000"),
         ({"network": "none"}, "no network 'none'"),
         ({"input": {**FACE_INPUT, "side_px": "wide"}}, "side_px"),
-        ({"input": {"length": 64, "source": "x", "num_frames": 1}}, "takes deep features of x, not pictures"),
+        ({"input": {"length": 64, "source": "x", "num_frames": 1}}, "takes deep features of x, which is not registered"),
         ({"task": "voice"}, "does not take windows of sound"),
         (
             {
@@ -250,7 +251,9 @@ def test_no_file_and_a_stray_option_are_one_line(tmp_path: Path, monkeypatch: py
 
 
 def test_the_manifests_of_the_page_are_manifests(tmp_path: Path) -> None:
-    face, voice = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", DOCS, re.S))
-    for values in (face, {**face, "task": "voice", **voice}):
-        manifest = parse_manifest(tomli_w.dumps({**values, "sha256": "0" * 64}).encode(), tmp_path)
-        assert manifest.image_input() if manifest.task == "face" else manifest.sound_input()
+    face, voice, deep = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", DOCS, re.S))
+    read = [
+        parse_manifest(tomli_w.dumps({**face, **values, "sha256": "0" * 64}).encode(), tmp_path)
+        for values in ({}, {"task": "voice", **voice}, deep)
+    ]
+    assert read[0].image_input() and read[1].sound_input() and isinstance(read[2].input, VectorInput)
