@@ -69,11 +69,12 @@ def steps(name: str) -> Iterator[tuple[Callable[[int, int], None], Callable[[str
 
 def tell_skipped(skipped: Mapping[str, int], what: str, data: Path) -> None:
     """Say on standard error how many examples are left out for which labels: a misspelt one must not go unseen."""
-    if total := sum(skipped.values()):
-        most = Counter(skipped).most_common(_LABELS_TOLD)
+    if counts := +Counter(skipped):  # without those of none
+        most = counts.most_common(_LABELS_TOLD)
         told = [f"{label or 'no label'} ({count})" for label, count in most]
-        told += ["..."] if len(skipped) > len(most) else []
-        print(f"{data}: {total} {what} left out, their label is none of the seven: {', '.join(told)}", file=sys.stderr)
+        told += ["..."] if len(counts) > len(most) else []
+        why = f"their label is none of the seven: {', '.join(told)}"
+        print(f"{data}: {counts.total()} {what} left out, {why}", file=sys.stderr)
 
 
 def tell_missing(labels: NDArray[np.int64], data: Path) -> None:

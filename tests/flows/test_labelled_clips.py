@@ -12,15 +12,17 @@ from clips import Picture, write_clip
 from PIL import Image, ImageFilter
 
 from moodreel.flows.run import run_night
+from moodreel.models.registry import DEFAULTS, read_manifest
 from moodreel.schemas.config import NightRequest
 from moodreel.warehouse.ask import ask
 
 pytestmark = pytest.mark.needs_shared
 HAPPY, ANGRY = "ravdess_01-01-03-02-02-01-01.mp4", "ravdess_01-01-05-02-01-02-14.mp4"
+Verdicts = dict[str, dict[str, Any]]  # by the model of faces
 
 
 @pytest.fixture(scope="module")
-def verdicts(shared_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def verdicts(shared_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdicts]:
     folder, warehouse = tmp_path_factory.mktemp("videos"), tmp_path_factory.mktemp("lake")
     for name in (HAPPY, ANGRY):
         shutil.copyfile(shared_videos / name, folder / name)
@@ -28,7 +30,13 @@ def verdicts(shared_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> d
         without_face(shared_videos / name, folder / f"blurred_{name}")
     run_night(NightRequest(folder=str(folder), warehouse=str(warehouse), workers=0))
     query = "SELECT parse_filename(path) AS name, * FROM video_verdict WHERE from_s IS NULL"
-    return {str(row["name"]): row for row in ask(warehouse, query).to_pylist()}
+    found: dict[str, Verdicts] = {}
+    for row in ask(warehouse, query).to_pylist():
+        found.setdefault(row["name"], {})[row["face_model_id"]] = row
+    assert {tuple(sorted(rows)) for rows in found.values()} == {
+        tuple(sorted(read_manifest(name).model_id for name in DEFAULTS["face"]))
+    }
+    return found
 
 
 def without_sound(source: Path, target: Path) -> None:
@@ -52,22 +60,20 @@ def blurred_frames(source: Path) -> Iterator[Picture]:
 
 
 @pytest.mark.parametrize(("name", "label"), [(HAPPY, "happy"), (ANGRY, "angry")])
-def test_face_and_voice_together_give_the_corpus_label(
-    verdicts: dict[str, dict[str, Any]], name: str, label: str
-) -> None:
-    verdict = verdicts[name]
-    assert (verdict["emotion"], verdict["rests_on"]) == (label, "face and voice"), verdict
+def test_face_and_voice_together_give_the_corpus_label(verdicts: dict[str, Verdicts], name: str, label: str) -> None:
+    for verdict in verdicts[name].values():
+        assert (verdict["emotion"], verdict["rests_on"]) == (label, "face and voice"), verdict
 
 
 @pytest.mark.parametrize("name", [HAPPY, ANGRY])
-def test_a_clip_without_sound_rests_on_the_face_alone(verdicts: dict[str, dict[str, Any]], name: str) -> None:
-    verdict = verdicts[f"muted_{name}"]
-    assert (verdict["rests_on"], verdict["face_weight"], verdict["voice_weight"]) == ("face", 1, 0)
-    assert verdict["emotion"] == verdicts[name]["face_emotion"]
+def test_a_clip_without_sound_rests_on_the_face_alone(verdicts: dict[str, Verdicts], name: str) -> None:
+    for model_id, verdict in verdicts[f"muted_{name}"].items():
+        assert (verdict["rests_on"], verdict["face_weight"], verdict["voice_weight"]) == ("face", 1, 0)
+        assert verdict["emotion"] == verdicts[name][model_id]["face_emotion"]
 
 
 @pytest.mark.parametrize("name", [HAPPY, ANGRY])
-def test_a_clip_with_its_face_blurred_rests_on_the_voice_alone(verdicts: dict[str, dict[str, Any]], name: str) -> None:
-    verdict = verdicts[f"blurred_{name}"]
-    assert (verdict["rests_on"], verdict["face_weight"], verdict["voice_weight"]) == ("voice", 0, 1)
-    assert verdict["emotion"] == verdicts[name]["voice_emotion"]
+def test_a_clip_with_its_face_blurred_rests_on_the_voice_alone(verdicts: dict[str, Verdicts], name: str) -> None:
+    for model_id, verdict in verdicts[f"blurred_{name}"].items():
+        assert (verdict["rests_on"], verdict["face_weight"], verdict["voice_weight"]) == ("voice", 0, 1)
+        assert verdict["emotion"] == verdicts[name][model_id]["voice_emotion"]
