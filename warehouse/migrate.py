@@ -48,7 +48,8 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
         if name not in applied:
             connection.execute(sql)
             _remember(connection, name, sql)
-    new = {table.name for table in ALL_TABLES if _declare(connection, table)}
+    present = _columns(connection)
+    new = {table.name for table in ALL_TABLES if _declare(connection, table, present.get(table.name, {}))}
     for table, tally in TALLY_OF.items():
         if tally in new:  # a warehouse of before has rows that were not counted
             count_rows(connection, table, table)
@@ -64,15 +65,17 @@ def sql_type(kind: pa.DataType) -> str:
     return _SQL_TYPES[kind]
 
 
-def _declare(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, bool]]:
+    """Return the columns of each table and whether they take NULL; each such question reads the whole catalog."""
+    sql = "SELECT table_name, column_name, is_nullable FROM duckdb_columns() WHERE database_name = current_database()"
+    found: dict[str, dict[str, bool]] = {}
+    for table, column, is_nullable in connection.execute(sql).fetchall():
+        found.setdefault(table, {})[column] = is_nullable
+    return found
+
+
+def _declare(connection: duckdb.DuckDBPyConnection, table: Table, present: dict[str, bool]) -> bool:
     """Make a table, or the columns that it lacks; return whether it is new."""
-    present = dict(
-        connection.execute(
-            "SELECT column_name, is_nullable FROM duckdb_columns()"
-            " WHERE database_name = current_database() AND table_name = ?",
-            [table.name],
-        ).fetchall()
-    )
     if not present:
         columns = ", ".join(
             f"{name} {sql_type(kind)}{'' if name in table.nullable else ' NOT NULL'}" for name, kind, _ in table.columns

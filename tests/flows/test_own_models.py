@@ -218,7 +218,7 @@ def test_weights_that_were_lost_come_back(
         ({"sha256": "0" * 64}, "its manifest says 000"),
         ({"network": "none"}, "no network 'none'"),
         ({"input": {**FACE_INPUT, "side_px": "wide"}}, "side_px"),
-        ({"input": {"length": 64, "source": "x", "num_frames": 1}}, "takes deep features of x, which is not registered"),
+        ({"input": {"length": 64, "source": "x", "num_frames": 1}}, "features of x, which is not registered"),
         ({"task": "voice"}, "does not take windows of sound"),
         (
             {

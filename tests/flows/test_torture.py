@@ -1,6 +1,7 @@
 """A small sample of `make torture`, and that it would notice what it is there for."""
 
 import random
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -61,15 +62,32 @@ def fill(folder: Path) -> Lake:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with closing(fill(tmp_path_factory.mktemp("lakes") / "whole")) as lake:
-        return lake.folder
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two warehouses, filled alike, and a copy to restore the second one from."""
+    folder = tmp_path_factory.mktemp("lakes")
+    for name in ("whole", "other"):
+        fill(folder / name).close()
+    shutil.copytree(folder / "other", folder / "copy")
+    return folder
 
 
-def test_attempts_are_no_difference(whole: Path, tmp_path: Path) -> None:
-    with closing(fill(tmp_path / "other")) as other:
-        record_failure(other, "r", "/v/a.mp4", "a", VideoError(Reason.WORKER_LOST, "a", "picture"), 1)
-    assert_equal(whole, tmp_path / "other")
+@pytest.fixture
+def whole(filled: Path) -> Path:
+    return filled / "whole"
+
+
+@pytest.fixture
+def other(filled: Path) -> Path:
+    """The second one as filled."""
+    shutil.rmtree(filled / "other")
+    shutil.copytree(filled / "copy", filled / "other")
+    return filled / "other"
+
+
+def test_attempts_are_no_difference(whole: Path, other: Path) -> None:
+    with closing(Lake(other)) as lake:
+        record_failure(lake, "r", "/v/a.mp4", "a", VideoError(Reason.WORKER_LOST, "a", "picture"), 1)
+    assert_equal(whole, other)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +104,8 @@ def test_attempts_are_no_difference(whole: Path, tmp_path: Path) -> None:
         "INSERT INTO videos FROM videos",
     ],
 )
-def test_whatever_is_lost_doubled_or_changed_is_a_difference(whole: Path, tmp_path: Path, harm: str) -> None:
-    with closing(fill(tmp_path / "other")) as other:
-        other.transact(lambda connection: connection.execute(harm))
+def test_whatever_is_lost_doubled_or_changed_is_a_difference(whole: Path, other: Path, harm: str) -> None:
+    with closing(Lake(other)) as lake:
+        lake.transact(lambda connection: connection.execute(harm))
     with pytest.raises(AssertionError):
-        assert_equal(whole, tmp_path / "other")
+        assert_equal(whole, other)

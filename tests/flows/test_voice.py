@@ -33,12 +33,27 @@ def voice(tmp_path: Path) -> Iterator[Manifest]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "videos"
+    return make_videos(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path, RunReport]:
+    """A voice model, a warehouse that it was used for, and what that night said."""
+    home = tmp_path_factory.mktemp("heard")
+    (home / "registry").mkdir()
+    with other_model(home / "registry", "voice") as manifest:
+        report = report_of(make_videos(home), home / "lake")
+    assert report.summary.counts.num_analysed == 4
+    return manifest, home / "lake", report
+
+
+def make_videos(home: Path) -> Path:
+    folder = home / "videos"
     folder.mkdir()
     portrait_clip(folder / "speech.mp4", seconds=3, sound=SPEECH)
     portrait_clip(folder / "mute.mp4", seconds=1)
-    write_clip(folder / "tone.mp4", numbered(30), fps=10, sound=sound_file(tmp_path / "tone.wav", 440.0))
-    write_clip(folder / "silence.mp4", numbered(31), fps=10, sound=sound_file(tmp_path / "silence.wav", 0.0))
+    write_clip(folder / "tone.mp4", numbered(30), fps=10, sound=sound_file(home / "tone.wav", 440.0))
+    write_clip(folder / "silence.mp4", numbered(31), fps=10, sound=sound_file(home / "silence.wav", 0.0))
     return folder
 
 
@@ -68,10 +83,10 @@ def rows(warehouse: Path, query: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_speech_gets_a_verdict_and_silence_and_tones_get_none(folder: Path, tmp_path: Path, voice: Manifest) -> None:
-    assert run(folder, tmp_path / "lake").num_analysed == 4
+def test_speech_gets_a_verdict_and_silence_and_tones_get_none(heard: tuple[Manifest, Path, RunReport]) -> None:
+    voice, lake, _ = heard
     videos = rows(
-        tmp_path / "lake",
+        lake,
         "SELECT parse_filename(path) AS name, sound, dominant_emotion, num_windows, seconds_of_speech"
         f" FROM video_voice WHERE model_id = '{voice.model_id}' ORDER BY name",
     )
@@ -88,17 +103,17 @@ def test_speech_gets_a_verdict_and_silence_and_tones_get_none(folder: Path, tmp_
         assert (by_name[name]["dominant_emotion"], by_name[name]["num_windows"]) == (None, 0), name
     # a window without speech is a row of NULLs, not a neutral one
     [count] = rows(
-        tmp_path / "lake",
+        lake,
         "SELECT count(*) AS n, count(label) AS verdicts, count(neutral) AS probabilities"
         " FROM voice_emotions JOIN videos USING (video_id) WHERE path LIKE '%tone%' OR path LIKE '%silence%'",
     )
     assert count["n"] >= 4 and count["verdicts"] == count["probabilities"] == 0
 
 
-def test_a_verdict_names_the_modalities_it_rests_on(folder: Path, tmp_path: Path, voice: Manifest) -> None:
-    report = report_of(folder, tmp_path / "lake")
+def test_a_verdict_names_the_modalities_it_rests_on(heard: tuple[Manifest, Path, RunReport]) -> None:
+    voice, lake, report = heard
     verdicts = rows(
-        tmp_path / "lake",
+        lake,
         "SELECT parse_filename(path) AS name, rests_on, emotion, emotion IS NULL AS is_open,"
         " face_weight + voice_weight AS total"
         f" FROM video_verdict WHERE from_s IS NULL AND voice_model_id = '{voice.model_id}'"
@@ -113,8 +128,8 @@ def test_a_verdict_names_the_modalities_it_rests_on(folder: Path, tmp_path: Path
     assert [row["total"] for row in verdicts] == pytest.approx([1, 0, 1, 0])
     # the closing table says the same
     assert [row["verdict"] for row in report.rows] == [row["emotion"] for row in verdicts]
-    heard = [row["voice"] for row in report.rows]
-    assert heard[:2] == ["none", "silent"] and heard[2] in LABELS and heard[3] == "no speech"
+    told = [row["voice"] for row in report.rows]
+    assert told[:2] == ["none", "silent"] and told[2] in LABELS and told[3] == "no speech"
 
 
 @pytest.mark.slow
@@ -152,6 +167,8 @@ def test_a_voice_model_asked_for_later_is_added_by_a_run(folder: Path, tmp_path:
 
 
 def test_no_audio_leaves_the_voice_out(folder: Path, tmp_path: Path, voice: Manifest) -> None:
+    for name in ("mute.mp4", "silence.mp4"):
+        (folder / name).unlink()
     run(folder, tmp_path / "lake", audio=False)
     assert (
         rows(tmp_path / "lake", "SELECT DISTINCT step FROM steps WHERE step IN ('voice_emotions', 'audio_windows')")
@@ -181,5 +198,7 @@ def test_a_mistake_is_one_line(
 
 
 def test_face_models_alone_leave_the_voice_default_on(folder: Path, tmp_path: Path, voice: Manifest) -> None:
-    run(folder, tmp_path / "lake", models=(DEFAULTS["face"][0],))
+    for name in ("mute.mp4", "silence.mp4", "tone.mp4"):
+        (folder / name).unlink()
+    run(folder, tmp_path / "lake", models=("small-vgg",))
     assert rows(tmp_path / "lake", "SELECT DISTINCT model_id FROM voice_emotions")
