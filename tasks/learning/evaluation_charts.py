@@ -67,7 +67,7 @@ def draw_reliability(before: Sequence[ReliabilityBin], after: Sequence[Reliabili
     colour = alt.Color(
         "probabilities:N",
         scale=alt.Scale(domain=[name for name, bins in told.items() if bins], range=[_ORANGE, _BLUE]),
-        legend=alt.Legend(orient="top-left", title=None, labelFontSize=13, labelLimit=300),
+        legend=alt.Legend(orient="bottom-right", title=None, labelFontSize=13, labelLimit=300),
     )
     size = alt.Size("faces:Q", scale=alt.Scale(range=[20, 400]), legend=None)
     base = alt.Chart(alt.InlineData(values=points)).encode(
