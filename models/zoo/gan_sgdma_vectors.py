@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from moodreel.models.zoo.gan_sgdma import Denoiser
+from moodreel.models.zoo.denoiser import Denoiser
 from moodreel.schemas.labels import NUM_LABELS
 
 _NUM_DEEP = 2 * 1536  # mean and spread of each feature of Inception-ResNet-v2
