@@ -1,8 +1,8 @@
 """GAN-SGDMA for frames: a denoiser, and a critic whose trunk also classifies (issue 3; the source paper's own network).
 
 The critic follows SRGAN (Ledig et al. 2016, arXiv 1609.04802) with layer normalisation instead of batch normalisation,
-since the gradient penalty is a matter of single pictures (Gulrajani et al. 2017, arXiv 1704.00028). The structure is the
-paper's; the widths are chosen so that two cores can train it.
+since the gradient penalty is a matter of single pictures (Gulrajani et al. 2017, arXiv 1704.00028). The structure is
+the paper's; the widths are chosen so that two cores can train it.
 """
 
 from collections.abc import Sequence
@@ -69,8 +69,9 @@ class GanSgdma(nn.Module):
         """See `Described`: the widths, which the paper leaves open."""
         low_level, num_layers, growth = self.denoiser.plan
         widths, dense = self.critic.plan
+        num_blocks = len(self.denoiser.blocks)
         return (
-            f"The denoiser has {low_level} channels and {len(self.denoiser.blocks)} dense blocks of {num_layers} layers that add "
+            f"The denoiser has {low_level} channels and {num_blocks} dense blocks of {num_layers} layers that add "
             f"{growth} channels each; the critic's convolutions have {', '.join(map(str, widths[:-1]))} and "
             f"{widths[-1]} filters with standardised kernels, its first dense layer {dense} outputs."
         )
