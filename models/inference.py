@@ -174,8 +174,8 @@ def _convert(manifest: Manifest) -> openvino.Model:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which OpenVINO's converter uses
-        # shapes are fixed here; torch exports the name without saying so
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        # shapes are fixed here
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # torch does not list it
         example = torch.zeros(BATCH, *input_shape(manifest))
         return openvino.convert_model(FeatureReader(load_network(manifest)), example_input=example)
 

@@ -1,6 +1,6 @@
-"""The denoiser of GAN-SGDMA, after SRDenseNet (Tong et al. 2017; issue 3).
+"""The denoiser of GAN-SGDMA, after SRDenseNet (Tong et al. 2017; issue 3); `gan_sgdma` says what is the paper's in it.
 
-The structure is the source paper's; the widths are chosen so that two cores can train it.
+It lies apart from the critic of frames, which imports timm: who hears voices starts a second earlier without that.
 """
 
 from collections.abc import Callable

@@ -49,7 +49,7 @@ def test_moments_are_spread_over_the_run_and_its_commits() -> None:
     assert all(moment.seconds <= (0.1, 0.2)[(moment.commit or 1) - 1] for moment in in_commits)
 
 
-def fill(folder: Path) -> Lake:
+def fill(folder: Path) -> None:
     """Make a warehouse with an analysed video and one that failed for good."""
     lake = Lake(folder)
     frames = [{"video_id": "a", "config_id": "c", "ts_s": i / 5, "num_faces": 0} for i in range(12)]
@@ -58,7 +58,7 @@ def fill(folder: Path) -> Lake:
     record_sightings(lake, folder.name, [file])
     commit_video(lake, folder.name, file, info, [step], 1.0)
     record_failure(lake, folder.name, "/v/b.mp4", "b", VideoError(Reason.NO_FRAMES, "b", "picture"), 1)
-    return lake
+    lake.close()
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two warehouses, filled alike, and a copy to restore the second one from."""
     folder = tmp_path_factory.mktemp("lakes")
     for name in ("whole", "other"):
-        fill(folder / name).close()
+        fill(folder / name)
     shutil.copytree(folder / "other", folder / "copy")
     return folder
 

@@ -197,8 +197,8 @@ def test_a_mistake_is_one_line(
     assert not (tmp_path / "lake").exists()
 
 
-def test_face_models_alone_leave_the_voice_default_on(folder: Path, tmp_path: Path, voice: Manifest) -> None:
-    for name in ("mute.mp4", "silence.mp4", "tone.mp4"):
-        (folder / name).unlink()
-    run(folder, tmp_path / "lake", models=("small-vgg",))
+def test_face_models_alone_leave_the_voice_default_on(tmp_path: Path, voice: Manifest) -> None:
+    (tmp_path / "videos").mkdir()
+    portrait_clip(tmp_path / "videos" / "speech.mp4", seconds=3, sound=SPEECH)
+    run(tmp_path / "videos", tmp_path / "lake", models=("small-vgg",))
     assert rows(tmp_path / "lake", "SELECT DISTINCT model_id FROM voice_emotions")

@@ -18,7 +18,7 @@ from moodreel.schemas.config import NightRequest
 from moodreel.warehouse.ask import ask
 
 RATE = 16_000
-FACES = "small-vgg"  # the quickest
+FACES = ("small-vgg",)  # the quickest
 
 
 def at(rate: int, channels: int = 1) -> NDArray[np.float32]:
@@ -55,8 +55,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, (tracks, _, _) in CLIPS.items():
         with_tracks(picture, folder / "videos" / name, *tracks)
     with other_model(folder / "registry", "voice"):
-        videos, lake = str(folder / "videos"), str(folder / "lake")
-        request = NightRequest(folder=videos, warehouse=lake, workers=0, models=(FACES,))
+        request = NightRequest(folder=str(folder / "videos"), warehouse=str(folder / "lake"), workers=0, models=FACES)
         counts = run_night(request).summary.counts
     assert (counts.num_analysed, counts.num_failed) == (len(CLIPS), 0)
     yield folder / "lake"
